@@ -1,0 +1,1 @@
+//! What every Tripod service shares.
