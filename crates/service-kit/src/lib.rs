@@ -1,1 +1,92 @@
-//! What every Tripod service shares.
+//! What every Tripod service shares: listening, draining, limits, metrics, health, settings and
+//! logs. A service brings a [`Service`] and calls [`main`]; everything between the socket and
+//! [`Service::call`] is here, once.
+//!
+//! The shape: one thread for each core, each with a single-threaded runtime, a listener and an
+//! instance of the service of its own ([`Service::worker`]), sharing nothing on the path of a
+//! request; one more thread for signals, the admin port and background tasks.
+
+mod admin;
+mod cli;
+pub mod compute;
+pub mod config;
+pub mod drain;
+pub mod health;
+pub mod limits;
+mod listener;
+pub mod metrics;
+mod program;
+pub mod request;
+pub mod respond;
+pub mod runtime;
+mod server;
+pub mod settings;
+pub mod telemetry;
+#[cfg(feature = "test-util")]
+pub mod testing;
+
+use std::sync::Arc;
+
+pub use program::main;
+
+use crate::compute::ComputePool;
+use crate::config::{Reader, Setting};
+use crate::health::Health;
+use crate::limits::ContractLimits;
+use crate::metrics::{Label, Metrics};
+use crate::request::Request;
+use crate::respond::Reply;
+use crate::settings::Common;
+
+/// One service, as the kit sees it.
+pub trait Service: Sized + 'static {
+    /// Short name: the prefix of every metric, and of the program with `-service` behind it.
+    const NAME: &'static str;
+    /// What it does, in one sentence, for `--help`.
+    const ABOUT: &'static str;
+    /// Settings beside the common ones.
+    const SETTINGS: &'static [&'static Setting];
+    /// Limits of the contract.
+    const LIMITS: ContractLimits;
+
+    /// What requests are counted under.
+    type Outcome: Label;
+    /// The service's own settings, parsed.
+    type Config: Send + 'static;
+    /// What all workers share.
+    type Shared: Send + Sync + 'static;
+    /// One value for each path that the service answers.
+    type Route: Copy;
+
+    /// Reads the service's settings. `None` when the reader noted a mistake.
+    fn configure(reader: &mut Reader<'_>) -> Option<Self::Config>;
+
+    /// Makes what all workers share. Called once, on the main thread inside its runtime: tasks
+    /// spawned here run beside the admin port. Must not wait for anything: a dependency that is
+    /// not there yet is a shut latch, not a failed start.
+    fn prepare(config: Self::Config, setup: &Setup) -> Self::Shared;
+
+    /// Makes one worker's instance, on that worker's thread inside its runtime.
+    fn worker(shared: &Arc<Self::Shared>, index: usize) -> Self;
+
+    /// Which route a path belongs to.
+    fn route(path: &str) -> Option<Self::Route>;
+
+    /// Answers a GET or HEAD. The future is dropped when the client goes away.
+    fn call(&self, route: Self::Route, request: Request<'_>) -> impl Future<Output = Reply>;
+}
+
+/// What the kit offers a service while it is made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The settings that every service has.
+    pub common: Common,
+    /// Where metric families are made.
+    pub metrics: Metrics,
+    /// Where latches are made.
+    pub health: Health,
+    /// For work that is too long for a worker.
+    pub compute: ComputePool,
+    /// How many workers there will be.
+    pub workers: usize,
+}

@@ -1,0 +1,113 @@
+//! The second listener: live, ready, metrics, version. It runs on a thread of its own, so that
+//! it answers while the workers are busy.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::drain::{Drain, Phase};
+use crate::health::Health;
+use crate::listener;
+use crate::metrics::{Label as _, Metrics};
+use crate::respond::{ContentType, KitOutcome, Reply};
+
+/// Monitoring needs few connections; more than this many wait in the kernel.
+const MAX_CONNECTIONS: usize = 64;
+
+/// What the admin endpoints show.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) health: Health,
+    pub(crate) metrics: Metrics,
+    pub(crate) drain: Drain,
+    pub(crate) version: serde_json::Value,
+}
+
+/// Serves for ever; the caller drops it at the very end of a stop.
+pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
+    let admin = Arc::new(admin);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let stream = listener::accept(&listener).await;
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let response = admin.respond(&request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(75))
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "admin connection ended early");
+            }
+            drop(slot);
+        });
+    }
+}
+
+impl Admin {
+    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let uri = request.uri();
+        let known = matches!(uri.path(), "/livez" | "/readyz" | "/metrics" | "/version");
+        let reply = if !known {
+            Reply::not_found()
+        } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            Reply::method_not_allowed()
+        } else {
+            match uri.path() {
+                "/livez" => Reply::kit(KitOutcome::Probe, StatusCode::OK, "alive\n"),
+                "/metrics" => show(ContentType::Metrics, self.metrics.render()),
+                "/version" => show(ContentType::Json, line(&self.version)),
+                _ => return self.readiness(uri.query()),
+            }
+        };
+        reply.into_response()
+    }
+
+    fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let phase = self.drain.phase();
+        let ready = phase == Phase::Serving && self.health.is_ready();
+        let (content_type, body) = if query.is_some_and(|query| query.starts_with("verbose")) {
+            let phase = Phase::ALL.get(phase.index()).copied().unwrap_or_default();
+            let latches = self.health.json();
+            let shown = serde_json::json!({"ready": ready, "phase": phase, "latches": latches});
+            (ContentType::Json, line(&shown))
+        } else if ready {
+            (ContentType::Text, b"ready\n".to_vec())
+        } else if phase == Phase::Serving {
+            let text = format!("not ready: {}\n", self.health.explain());
+            (ContentType::TextUtf8, text.into_bytes())
+        } else {
+            (ContentType::Text, b"not ready: stopping\n".to_vec())
+        };
+        let mut response = show(content_type, body).into_response();
+        if !ready {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    }
+}
+
+fn show(content_type: ContentType, body: Vec<u8>) -> Reply {
+    Reply::ok(KitOutcome::Probe, content_type, body)
+}
+
+fn line(value: &serde_json::Value) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
+}

@@ -1,0 +1,348 @@
+//! A service's `main`: settings without binding a port, then logs, then listeners, workers,
+//! admin port, signals, drain.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::admin::{self, Admin};
+use crate::cli::{self, Command};
+use crate::compute::ComputePool;
+use crate::config::{self, Effective, Flags, Mistakes, Reader, Setting};
+use crate::drain::{self, Drain, Phase, Stop, StopSignals};
+use crate::health::Health;
+use crate::limits::WorkerLimits;
+use crate::metrics::{Label, Metrics};
+use crate::server::{self, RequestMetrics, WorkerParts};
+use crate::settings::{self, Common};
+use crate::{Service, Setup, listener, runtime, telemetry};
+
+/// Bad settings or usage.
+const EXIT_USAGE: u8 = 64;
+/// A fault of ours.
+const EXIT_SOFTWARE: u8 = 70;
+
+/// Descriptors beside the traffic connections: listeners, admin, database, logs.
+const SPARE_FILES: u64 = 256;
+
+/// Runs a service: reads the command line and the environment, serves, drains, returns the exit
+/// code. 0 after a stop signal, 1 when it could not start, 64 for bad settings or usage.
+pub fn main<S: Service>() -> ExitCode {
+    let program = format!("{}-service", S::NAME);
+    let all: Vec<&Setting> = settings::COMMON
+        .iter()
+        .chain(S::SETTINGS)
+        .copied()
+        .collect();
+    let words = std::env::args().skip(1);
+    let (command, flags) = match cli::parse(words, &all) {
+        Ok(parsed) => parsed,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("{program}: {mistake}");
+            }
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let environment = |name: &str| std::env::var(name).ok();
+    match command {
+        Command::Help => {
+            print!("{}", cli::help(&program, S::ABOUT, &all));
+            ExitCode::SUCCESS
+        }
+        Command::Version => {
+            println!("{program} {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Command::Healthcheck { path } => healthcheck(&program, path, &environment, &flags),
+        Command::CheckConfig | Command::PrintConfig | Command::Run => {
+            match read_settings::<S>(&environment, &flags) {
+                Err(mistakes) => {
+                    eprintln!("{program}: {mistakes}");
+                    ExitCode::from(EXIT_USAGE)
+                }
+                Ok((_, _, effective)) if command == Command::PrintConfig => {
+                    print!("{effective}");
+                    ExitCode::SUCCESS
+                }
+                Ok(_) if command == Command::CheckConfig => {
+                    println!("{program}: the settings are right");
+                    ExitCode::SUCCESS
+                }
+                Ok((common, config, _)) => serve::<S>(&program, common, config),
+            }
+        }
+    }
+}
+
+fn healthcheck(
+    program: &str,
+    path: &'static str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &Flags,
+) -> ExitCode {
+    let mut reader = Reader::new(environment, flags);
+    let addr = reader.value(&settings::ADMIN_ADDR, config::socket_addr);
+    let (Some(addr), Ok(_)) = (addr, reader.finish()) else {
+        eprintln!("{program}: ADMIN_ADDR is not an address");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    match cli::healthcheck(addr, path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{program}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_settings<S: Service>(
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &Flags,
+) -> Result<(Common, S::Config, Effective), Mistakes> {
+    let mut reader = Reader::new(environment, flags);
+    let common = Common::read(&mut reader);
+    let config = S::configure(&mut reader);
+    let effective = reader.finish()?;
+    let both = common.zip(config);
+    let (common, config) = both.expect("a reader without mistakes has given every value");
+    Ok((common, config, effective))
+}
+
+fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCode {
+    if let Err(error) = telemetry::init(common.log_level.clone(), common.log_format) {
+        eprintln!("{program}: cannot start logging: {error}");
+        return ExitCode::from(EXIT_SOFTWARE);
+    }
+    log_panics();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let served = runtime.and_then(|runtime| {
+        let served = runtime.block_on(run::<S>(common, config));
+        runtime.shutdown_background();
+        served
+    });
+    match served {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Panics become log lines like any other. The message stays out of it: it may quote input.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "panic: one connection is lost");
+    }));
+}
+
+/// Everything from binding to the end of the drain.
+async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCode> {
+    let workers = runtime::worker_count(common.workers);
+    let listeners = listener::open(common.listen_addr, workers.count)
+        .map_err(|error| cannot_listen("LISTEN_ADDR", common.listen_addr, &error))?;
+    let admin_listener = listener::open(common.admin_addr, 1)
+        .map_err(|error| cannot_listen("ADMIN_ADDR", common.admin_addr, &error))?
+        .remove(0);
+    let listen_addr = listeners
+        .first()
+        .expect("one for each worker")
+        .local_addr()?;
+    let admin_addr = admin_listener.local_addr()?;
+    let mut signals = StopSignals::listen()?;
+    let max_connections = connection_cap(common.max_connections);
+
+    let metrics = Metrics::new(S::NAME, workers.count);
+    let build = BuildFacts::here();
+    metrics.facts("build_info", "What is running.", &build.labels());
+    let health = Health::default();
+    let drain = Drain::new();
+    let setup = Setup {
+        common: common.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        compute: ComputePool::new(workers.count),
+        workers: workers.count,
+    };
+    let shared = Arc::new(S::prepare(config, &setup));
+    let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
+
+    let version = serde_json::json!({
+        "service": S::NAME,
+        "version": build.version,
+        "commit": build.commit,
+        "target": build.target,
+        "workers": workers.count,
+        "listen_addr": listen_addr.to_string(),
+        "admin_addr": admin_addr.to_string(),
+    });
+    let admin = Admin {
+        health: health.clone(),
+        metrics,
+        drain: drain.clone(),
+        version,
+    };
+    let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
+
+    let limits = WorkerLimits {
+        connections: (max_connections / workers.count).max(1),
+        in_flight: (common.max_in_flight / workers.count).max(1),
+        keep_alive: common.keep_alive,
+        request_deadline: common.request_deadline,
+    };
+    let parts = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(index, listener)| WorkerParts {
+            index,
+            listener,
+            limits,
+            drain: drain.watch(),
+            health: health.clone(),
+            metrics: request_metrics.clone(),
+        });
+    let (threads, mut ends) = start_workers::<S>(parts, &shared)?;
+    tracing::info!(
+        service = S::NAME,
+        version = build.version,
+        %listen_addr,
+        %admin_addr,
+        workers = workers.count,
+        workers_from = workers.source,
+        max_connections,
+        "listening"
+    );
+
+    let all_ended = async {
+        let mut well = true;
+        for end in &mut ends {
+            well &= matches!(end.await, Ok(Ok(())));
+        }
+        well
+    };
+    tokio::pin!(all_ended);
+    let ended_well = tokio::select! {
+        // Workers end by themselves only when they fail.
+        _ = all_ended.as_mut() => false,
+        stop = signals.next() => {
+            stop_workers(&common, &drain, &mut signals, stop, all_ended).await
+        }
+    };
+    admin_task.abort();
+    if !ended_well {
+        tracing::error!("a worker failed");
+        return Ok(ExitCode::from(EXIT_SOFTWARE));
+    }
+    for thread in threads {
+        // Each has said that it ended; what remains is dropping its runtime.
+        let _ = thread.join();
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+type WorkerEnds = Vec<oneshot::Receiver<io::Result<()>>>;
+
+/// Starts the worker threads; each says when it ends, or drops its channel when it panics.
+fn start_workers<S: Service>(
+    parts: impl Iterator<Item = WorkerParts>,
+    shared: &Arc<S::Shared>,
+) -> io::Result<(Vec<JoinHandle<()>>, WorkerEnds)> {
+    let mut threads = Vec::new();
+    let mut ends = Vec::new();
+    for parts in parts {
+        let shared = Arc::clone(shared);
+        let (ended, end) = oneshot::channel();
+        let name = format!("{}-{}", S::NAME, parts.index);
+        threads.push(runtime::spawn_worker(name, move || async move {
+            let app = S::worker(&shared, parts.index);
+            let _ = ended.send(server::run(app, parts).await);
+        })?);
+        ends.push(end);
+    }
+    Ok((threads, ends))
+}
+
+/// Walks through the phases of a stop; true when all workers ended as they should.
+async fn stop_workers(
+    common: &Common,
+    drain: &Drain,
+    signals: &mut StopSignals,
+    stop: Stop,
+    mut all_ended: std::pin::Pin<&mut impl Future<Output = bool>>,
+) -> bool {
+    drain::settle(drain, stop, common.settle, || signals.next()).await;
+    tokio::select! {
+        ended_well = all_ended.as_mut() => return ended_well,
+        () = tokio::time::sleep(common.drain) => {}
+        _ = signals.next() => {}
+    }
+    drain.advance(Phase::Closed);
+    let cut = Duration::from_secs(2);
+    tokio::time::timeout(cut, all_ended).await.unwrap_or(false)
+}
+
+fn cannot_listen(setting: &str, addr: std::net::SocketAddr, error: &io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another port",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose a higher one",
+        _ => "choose another address",
+    };
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {setting}={addr}: {error}; {advice}"),
+    )
+}
+
+/// The connection cap that the limit of open files leaves room for.
+fn connection_cap(wanted: usize) -> usize {
+    let Some(files) = listener::raise_open_file_limit() else {
+        return wanted;
+    };
+    let room = usize::try_from(files.saturating_sub(SPARE_FILES)).unwrap_or(usize::MAX);
+    if room < wanted {
+        tracing::warn!(
+            wanted,
+            open_files = files,
+            max_connections = room.max(1),
+            "MAX_CONNECTIONS is above the limit of open files"
+        );
+    }
+    wanted.min(room).max(1)
+}
+
+/// What was built.
+struct BuildFacts {
+    version: &'static str,
+    commit: &'static str,
+    target: String,
+}
+
+impl BuildFacts {
+    fn here() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            // Set by the image build; a plain cargo build does not know.
+            commit: option_env!("GIT_COMMIT").unwrap_or("unknown"),
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        }
+    }
+
+    fn labels(&self) -> [(&str, &str); 3] {
+        [
+            ("version", self.version),
+            ("commit", self.commit),
+            ("target", &self.target),
+        ]
+    }
+}

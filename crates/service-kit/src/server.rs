@@ -1,0 +1,328 @@
+//! One worker: from accept to close, and what happens to each request in between.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::Service;
+use crate::drain::{Phase, Watch};
+use crate::health::Health;
+use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
+use crate::listener;
+use crate::metrics::{
+    Counters, Durations, Gauges, Label as _, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
+};
+use crate::request::Request;
+use crate::respond::{KitOutcome, Outcome, Reply};
+
+/// The families that every service has.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestMetrics {
+    requests: Counters,
+    durations: Durations,
+    in_flight: Gauges,
+    connections: Gauges,
+    accepted: Counters,
+}
+
+impl RequestMetrics {
+    pub(crate) fn new(metrics: &Metrics, outcomes: &[&'static str]) -> Self {
+        let labels: Vec<_> = KitOutcome::ALL.iter().chain(outcomes).copied().collect();
+        Self {
+            requests: metrics.counters(
+                "requests_total",
+                "Requests by outcome.",
+                "outcome",
+                &labels,
+            ),
+            durations: metrics.durations(
+                "request_duration_seconds",
+                "Time from a request's head to its reply, in seconds.",
+            ),
+            in_flight: metrics.gauge("requests_in_flight", "Requests in hand."),
+            connections: metrics.gauge("connections", "Open connections."),
+            accepted: metrics.counters(
+                "connections_accepted_total",
+                "Connections accepted.",
+                "listener",
+                &["traffic"],
+            ),
+        }
+    }
+
+    fn worker(&self, worker: usize) -> WorkerMetrics {
+        WorkerMetrics {
+            requests: self.requests.worker(worker),
+            durations: self.durations.worker(worker),
+            in_flight: self.in_flight.worker(worker),
+            connections: self.connections.worker(worker),
+            accepted: self.accepted.worker(worker),
+        }
+    }
+}
+
+struct WorkerMetrics {
+    requests: WorkerCounters,
+    durations: WorkerDurations,
+    in_flight: WorkerGauge,
+    connections: WorkerGauge,
+    accepted: WorkerCounters,
+}
+
+/// What a worker thread needs to run.
+pub(crate) struct WorkerParts {
+    pub(crate) index: usize,
+    pub(crate) listener: StdListener,
+    pub(crate) limits: WorkerLimits,
+    pub(crate) drain: Watch,
+    pub(crate) health: Health,
+    pub(crate) metrics: RequestMetrics,
+}
+
+struct Worker<S> {
+    app: S,
+    limits: WorkerLimits,
+    in_flight: InFlight,
+    open: Cell<u64>,
+    phase: Cell<Phase>,
+    health: Health,
+    metrics: WorkerMetrics,
+}
+
+/// Serves until the drain says so, then finishes what is in hand.
+pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Result<()> {
+    let listener = TcpListener::from_std(parts.listener)?;
+    let limits = parts.limits;
+    let mut drain = parts.drain;
+    let worker = Rc::new(Worker {
+        app,
+        limits,
+        in_flight: InFlight::new(limits.in_flight),
+        open: Cell::new(0),
+        phase: Cell::new(drain.phase()),
+        health: parts.health,
+        metrics: parts.metrics.worker(parts.index),
+    });
+    tokio::task::spawn_local(follow_phases(Rc::clone(&worker), drain.clone()));
+
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    loop {
+        let accepted = async {
+            // Over the cap nothing is accepted: what comes waits in the kernel's queue.
+            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            Some((listener::accept(&listener).await, slot))
+        };
+        let next = tokio::select! {
+            biased;
+            () = drain.reached(Phase::Closing) => break,
+            next = accepted => next,
+        };
+        let Some((stream, slot)) = next else { break };
+        spawn_connection(&worker, stream, slot, drain.clone());
+    }
+
+    // Connections that the kernel completed before the listener closes have done nothing wrong.
+    while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+        let Some(stream) = listener::accept_waiting(&listener) else {
+            break;
+        };
+        spawn_connection(&worker, stream, slot, drain.clone());
+    }
+    drop(listener);
+
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    tokio::select! {
+        _ = slots.acquire_many(all) => {}
+        () = drain.reached(Phase::Closed) => {
+            tracing::warn!(worker = parts.index, connections = worker.open.get(), "connections cut at the drain deadline");
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a copy of the phase in the worker, so that requests need not ask a shared one.
+async fn follow_phases<S: Service>(worker: Rc<Worker<S>>, mut drain: Watch) {
+    for phase in [Phase::Settling, Phase::Closing, Phase::Closed] {
+        drain.reached(phase).await;
+        worker.phase.set(drain.phase());
+    }
+}
+
+fn spawn_connection<S: Service>(
+    worker: &Rc<Worker<S>>,
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+    drain: Watch,
+) {
+    let open = OpenConnection::new(Rc::clone(worker), slot);
+    // The task ends with the connection; a panic in a handler ends just this task.
+    tokio::task::spawn_local(serve_connection(open, stream, drain));
+}
+
+/// Counts a connection while it is open.
+struct OpenConnection<S> {
+    worker: Rc<Worker<S>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl<S> OpenConnection<S> {
+    fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
+        worker.open.set(worker.open.get() + 1);
+        worker.metrics.connections.set(worker.open.get());
+        worker.metrics.accepted.add_one(0);
+        Self {
+            worker,
+            _slot: slot,
+        }
+    }
+}
+
+impl<S> Drop for OpenConnection<S> {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.open.set(worker.open.get().saturating_sub(1));
+        worker.metrics.connections.set(worker.open.get());
+    }
+}
+
+async fn serve_connection<S: Service>(
+    open: OpenConnection<S>,
+    stream: TcpStream,
+    mut drain: Watch,
+) {
+    let worker = &open.worker;
+    let service = service_fn(|request| respond(Rc::clone(worker), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Time for the next head, so also how long a connection may idle: longer than the load
+        // balancer's own limit, or it would send requests into connections that just closed.
+        .header_read_timeout(worker.limits.keep_alive)
+        .max_buf_size(S::LIMITS.target_bytes + HEADER_BYTES)
+        .max_header_size(S::LIMITS.target_bytes + HEADER_BYTES)
+        // Not `pipeline_flush`: with bytes left in the read buffer it holds back replies, among
+        // them hyper's own 400 and 414, and the reply before half a pipelined request.
+        .writev(!S::LIMITS.small_replies)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = drain.reached(Phase::Closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing: a broken head, a time-out, a reset.
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+/// Counts a request when it is dropped, so that cancelled and panicked ones count too.
+struct Record<'a> {
+    metrics: &'a WorkerMetrics,
+    started: Instant,
+    outcome: Outcome,
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        let outcome = if std::thread::panicking() {
+            Outcome::Kit(KitOutcome::Panic)
+        } else {
+            self.outcome
+        };
+        let index = match outcome {
+            Outcome::Kit(outcome) => outcome.index(),
+            Outcome::Service(index) => KitOutcome::ALL.len() + index,
+        };
+        self.metrics.requests.add_one(index);
+        self.metrics.durations.observe(self.started.elapsed());
+    }
+}
+
+async fn respond<S: Service>(
+    worker: Rc<Worker<S>>,
+    request: http::Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    // No route reads a body; dropping it makes the connection skip or refuse one.
+    let (head, _body) = request.into_parts();
+    let mut record = Record {
+        metrics: &worker.metrics,
+        started: Instant::now(),
+        outcome: Outcome::Kit(KitOutcome::Cancelled),
+    };
+    let reply = worker.reply(&head, record.started).await;
+    record.outcome = reply.outcome;
+    let mut response = reply.into_response();
+    if worker.phase.get() > Phase::Serving {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
+}
+
+impl<S: Service> Worker<S> {
+    async fn reply(&self, head: &http::request::Parts, started: Instant) -> Reply {
+        let target_bytes = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
+        if target_bytes > S::LIMITS.target_bytes {
+            return Reply::target_too_long();
+        }
+        let path = head.uri.path();
+        let Some(route) = S::route(path) else {
+            return if path == "/readyz" {
+                self.readiness(&head.method)
+            } else {
+                Reply::not_found()
+            };
+        };
+        if !is_read(&head.method) {
+            return Reply::method_not_allowed();
+        }
+        let Some(place) = self.in_flight.enter() else {
+            return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
+        };
+        self.show_in_flight();
+        let call = self.app.call(route, Request::new(head));
+        // The timer is only armed when the reply is not there at the first poll.
+        let deadline = (started + self.limits.request_deadline).into();
+        let reply = tokio::time::timeout_at(deadline, call).await;
+        drop(place);
+        self.show_in_flight();
+        reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
+    }
+
+    fn show_in_flight(&self) {
+        let count = u64::try_from(self.in_flight.count()).unwrap_or(u64::MAX);
+        self.metrics.in_flight.set(count);
+    }
+
+    fn readiness(&self, method: &Method) -> Reply {
+        if !is_read(method) {
+            return Reply::method_not_allowed();
+        }
+        if self.phase.get() == Phase::Serving && self.health.is_ready() {
+            Reply::kit(KitOutcome::Probe, StatusCode::OK, "ready\n")
+        } else {
+            Reply::shed(KitOutcome::Probe, "not ready\n")
+        }
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}

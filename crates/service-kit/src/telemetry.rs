@@ -1,0 +1,67 @@
+//! Logs on standard output: text on a terminal, JSON otherwise.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text when standard output is a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Parses `LOG_FORMAT`.
+///
+/// # Errors
+///
+/// What a right value looks like.
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected auto, text or json".to_owned()),
+    }
+}
+
+/// Parses `LOG_LEVEL`: a level, or `target=level` pairs separated by commas.
+///
+/// # Errors
+///
+/// What a right value looks like.
+pub fn log_level(text: &str) -> Result<Targets, String> {
+    text.parse()
+        .map_err(|_| "expected error, warn, info, debug, trace, off or target=level pairs".into())
+}
+
+/// Starts logging to standard output, where containers are expected to log.
+///
+/// # Errors
+///
+/// When logging was started before.
+pub fn init(level: Targets, format: LogFormat) -> Result<(), TryInitError> {
+    let json = match format {
+        LogFormat::Auto => !std::io::stdout().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let registry = tracing_subscriber::registry().with(level);
+    if json {
+        let layer = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false);
+        registry.with(layer).try_init()
+    } else {
+        let layer = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
+        registry.with(layer).try_init()
+    }
+}

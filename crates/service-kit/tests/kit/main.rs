@@ -1,0 +1,5 @@
+//! The kit as its clients and operators see it, through a running program.
+
+mod cli;
+mod http;
+mod support;
