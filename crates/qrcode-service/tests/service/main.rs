@@ -1,0 +1,11 @@
+//! The QR code service as its clients see it, through a running program.
+
+mod image;
+mod symbol;
+mod token;
+
+use service_kit::testing::Running;
+
+fn start(settings: &[(&str, &str)]) -> Running {
+    Running::start(env!("CARGO_BIN_EXE_qrcode-service"), settings)
+}
