@@ -67,6 +67,7 @@ pub use self::layout::PACK_VERSION;
 pub use self::pack::{OwnedPack, Pack};
 pub use self::parts::{Joiner, join, parts};
 pub use self::tags::Hashtags;
+pub(crate) use self::tags::SEPARATOR;
 pub use self::writer::{PackWriter, encode};
 
 /// What a tweet is to the pair: a reply, a retweet, or both at once.

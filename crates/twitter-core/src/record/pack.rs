@@ -269,6 +269,12 @@ impl<'a> Pack<'a> {
             || (kinds.meets(Kind::RETWEET) && columns.retweet_counts.get(contact) != 0)
     }
 
+    /// Whether a row is of one of these kinds.
+    pub(crate) fn row_is(&self, row: usize, kinds: Kind) -> bool {
+        let flags = self.columns.flags.get(row).copied().and_then(split_flags);
+        flags.is_some_and(|(kind, _)| kind.meets(kinds))
+    }
+
     /// The row of a contact that carries a latest mark.
     pub(crate) fn latest_row(&self, contact: usize, mark: Latest) -> Option<usize> {
         let rows = self.contact_rows(contact);
