@@ -1,6 +1,8 @@
 //! Known answers: the table's rows become packs, the packs answer requests, and
 //! every reply is compared to the byte.
 
+#![expect(clippy::unwrap_used, reason = "a test whose data is wrong must fail")]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -258,10 +260,8 @@ fn decode_query(query: &str) -> Result<[Option<Vec<u8>>; 4], QueryError> {
         let slot = known
             .iter()
             .position(|known| name.as_deref() == Some(*known));
-        if let Some(value_slot) = slot.and_then(|slot| values.get_mut(slot)) {
-            if value_slot.is_none() {
-                *value_slot = Some(percent_decode(value));
-            }
+        if let Some(empty @ None) = slot.and_then(|slot| values.get_mut(slot)) {
+            *empty = Some(percent_decode(value));
         }
     }
     if values.contains(&Some(None)) {
