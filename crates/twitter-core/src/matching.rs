@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn repetitive_input_takes_linear_time() {
+        // Four thousand million comparisons if each hit started afresh.
+        let haystack = "ab".repeat(500_000);
+        let needle = "ab".repeat(4_000);
+        let found = starts(&haystack, &needle);
+        assert_eq!(found.len(), 500_000 - 4_000 + 1);
+    }
+
+    #[test]
     fn knows_the_smallest_period() {
         for (needle, period) in [
             ("haha", 2),

@@ -12,9 +12,9 @@ use crate::query::Query;
 use crate::record::Pack;
 use crate::score::{keywords, score_key};
 
-/// Memory that requests on one thread share. It grows with the largest pack
-/// answered: 12 bytes for each of its contacts, and 9 for each byte of the
-/// longest phrase that hit.
+/// Memory that requests on one thread share. It grows to 12 bytes for each
+/// contact of the largest pack answered, 8 for each byte of the longest phrase
+/// found, and the longest hashtag; it never shrinks.
 #[derive(Debug, Default)]
 pub struct Scratch {
     matches: MatchScratch,

@@ -186,11 +186,3 @@ fn hashtag(same_tags: u32) -> f64 {
 fn key(score: f64) -> u64 {
     (score * 100_000.0 + 0.5).floor() as u64
 }
-
-/// Makes the checksum right again after damage.
-pub(crate) fn fix_checksum(pack: &mut [u8]) {
-    if pack.len() >= 8 {
-        let checksum = crc32fast::hash(&pack[8..]);
-        pack[4..8].copy_from_slice(&checksum.to_le_bytes());
-    }
-}
