@@ -115,7 +115,9 @@ impl Address {
         match &self.kind {
             Kind::Sqlite(path) => {
                 let options = SqliteConnectOptions::new().filename(path);
-                Ok(Options::Sqlite(Box::new(options.disable_statement_logging())))
+                Ok(Options::Sqlite(Box::new(
+                    options.disable_statement_logging(),
+                )))
             }
             Kind::MySql(options) => {
                 let mut options = options.clone();
@@ -213,8 +215,14 @@ mod tests {
         assert!(matches!(parse("postgres://x/y"), Err(AddressError::Scheme)));
         assert!(matches!(parse("target/x.db"), Err(AddressError::Scheme)));
         assert!(matches!(parse("sqlite://"), Err(AddressError::NoPath)));
-        assert!(matches!(parse("mysql://u@h:3306"), Err(AddressError::NoDatabase)));
-        assert!(matches!(parse("mysql://u@h:x/d"), Err(AddressError::MySql(_))));
+        assert!(matches!(
+            parse("mysql://u@h:3306"),
+            Err(AddressError::NoDatabase)
+        ));
+        assert!(matches!(
+            parse("mysql://u@h:x/d"),
+            Err(AddressError::MySql(_))
+        ));
     }
 
     #[test]
@@ -233,7 +241,11 @@ mod tests {
         assert_eq!(ssl_mode(url, Some("ca.pem")), "VerifyCa");
         let strict = "mysql://u@h/d?ssl-mode=VERIFY_IDENTITY";
         assert_eq!(ssl_mode(strict, Some("ca.pem")), "VerifyIdentity");
-        let off = Address::parse("mysql://u@h/d?ssl-mode=DISABLED", None, Some("ca.pem".into()));
+        let off = Address::parse(
+            "mysql://u@h/d?ssl-mode=DISABLED",
+            None,
+            Some("ca.pem".into()),
+        );
         assert!(matches!(off, Err(AddressError::TlsOff(_))));
     }
 

@@ -1,0 +1,120 @@
+//! Settings of this service beside the common ones.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use database_address::Address;
+use service_kit::config::{self, Reader, Setting};
+
+const DATABASE_URL: Setting = Setting::required(
+    "DATABASE_URL",
+    "mysql://USER[:PASSWORD]@HOST:PORT/DATABASE[?ssl-mode=…] or sqlite://PATH.",
+)
+.url_with_password();
+const DATABASE_PASSWORD_FILE: Setting = Setting::optional(
+    "DATABASE_PASSWORD_FILE",
+    "File with the password in its first line, read again for every connection.",
+);
+const DATABASE_CA_FILE: Setting = Setting::optional(
+    "DATABASE_CA_FILE",
+    "PEM file of certificate authorities; with it the database's certificate is verified.",
+);
+const DATABASE_CONNECTIONS: Setting = Setting::with_default(
+    "DATABASE_CONNECTIONS",
+    "16",
+    "Connections to the database in all, shared out among the workers, at least one each.",
+);
+const DATABASE_WAIT_MS: Setting = Setting::with_default(
+    "DATABASE_WAIT_MS",
+    "500",
+    "How long a request may wait for a connection before it is answered 503. Milliseconds.",
+);
+const DATABASE_CONNECT_MS: Setting = Setting::with_default(
+    "DATABASE_CONNECT_MS",
+    "2000",
+    "How long opening a connection may take. Milliseconds.",
+);
+const DATABASE_QUERY_MS: Setting = Setting::with_default(
+    "DATABASE_QUERY_MS",
+    "1000",
+    "How long a query may take before it is given up with its connection. Milliseconds.",
+);
+const CACHE_MB: Setting = Setting::with_default(
+    "CACHE_MB",
+    "256",
+    "Size of the cache of users' packs in all, in MiB; 0 turns it off.",
+);
+const CACHE_TTL_MS: Setting = Setting::with_default(
+    "CACHE_TTL_MS",
+    "60000",
+    "How long a cached pack may be used; a new load of the table is noticed earlier. Milliseconds.",
+);
+
+/// All of them.
+pub(crate) const SETTINGS: &[&Setting] = &[
+    &DATABASE_URL,
+    &DATABASE_PASSWORD_FILE,
+    &DATABASE_CA_FILE,
+    &DATABASE_CONNECTIONS,
+    &DATABASE_WAIT_MS,
+    &DATABASE_CONNECT_MS,
+    &DATABASE_QUERY_MS,
+    &CACHE_MB,
+    &CACHE_TTL_MS,
+];
+
+/// The settings, parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) address: Address,
+    pub(crate) connections: usize,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) cache_bytes: u64,
+    pub(crate) cache_ttl: Duration,
+}
+
+/// How long the database may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// For a free connection.
+    pub(crate) wait: Duration,
+    /// For opening one.
+    pub(crate) connect: Duration,
+    /// For one query.
+    pub(crate) query: Duration,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let password_file = reader.optional(&DATABASE_PASSWORD_FILE, path);
+        let ca_file = reader.optional(&DATABASE_CA_FILE, path);
+        let files = password_file.clone().zip(ca_file);
+        let address = reader.value(&DATABASE_URL, |url| {
+            let (password_file, ca_file) = files.unwrap_or_default();
+            let parsed = Address::parse(url, password_file, ca_file);
+            parsed.map_err(|error| error.to_string())
+        });
+        let connections = reader.value(&DATABASE_CONNECTIONS, config::number(1..=10_000));
+        let wait = reader.value(&DATABASE_WAIT_MS, config::millis);
+        let connect = reader.value(&DATABASE_CONNECT_MS, config::millis);
+        let query = reader.value(&DATABASE_QUERY_MS, config::millis);
+        let cache_mb = reader.value(&CACHE_MB, config::number(0..=1 << 20));
+        let cache_ttl = reader.value(&CACHE_TTL_MS, config::millis);
+        Some(Self {
+            address: address?,
+            connections: connections?,
+            deadlines: Deadlines {
+                wait: wait?,
+                connect: connect?,
+                query: query?,
+            },
+            cache_bytes: (cache_mb? as u64) << 20,
+            cache_ttl: cache_ttl?,
+        })
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of a parser")]
+fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}

@@ -1,0 +1,124 @@
+//! One function for each route.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use service_kit::request::{self, BrokenEscape, Value};
+use service_kit::respond::{ContentType, Reply};
+use twitter_core::error::QueryError;
+use twitter_core::query::{Query, RawQuery};
+use twitter_core::rank::Scratch;
+use twitter_core::record::OwnedPack;
+use twitter_core::render;
+
+use crate::app::{App, Lookup, Outcome};
+use crate::cache::{Entry, Found};
+use crate::store::StoreError;
+
+/// Packs over this many bytes take 100 µs or more to rank, at about 1 µs a KB, and leave the
+/// worker for the compute pool.
+const HEAVY_PACK_BYTES: usize = 128 * 1024;
+
+/// First guess at a reply's size; most users have a few contacts.
+const REPLY_BYTES: usize = 1024;
+
+/// `GET /twitter`: 200 with the contacts or `INVALID`, 503 when the table does not answer.
+pub(crate) async fn contacts(app: &App, query: request::Query<'_>) -> Reply {
+    let values = query.first(["user_id", "type", "phrase", "hashtag"]);
+    let decoded = match decode(values) {
+        Ok(decoded) => decoded,
+        Err(BrokenEscape) => return invalid(app, QueryError::BrokenEscape),
+    };
+    let [user_id, contact_type, phrase, hashtag] = decoded.each_ref().map(Option::as_deref);
+    let raw = RawQuery {
+        user_id,
+        contact_type,
+        phrase,
+        hashtag,
+    };
+    let query = match Query::parse(raw) {
+        Ok(query) => query,
+        Err(reason) => return invalid(app, reason),
+    };
+    match find(app, query.user_id()).await {
+        Ok(entry) => answer(app, query, entry).await,
+        Err(error) => {
+            app.count_store_error(error.kind());
+            tracing::debug!(%error, "no pack");
+            Reply::unavailable(Outcome::NoTable, "the database does not answer now\n")
+        }
+    }
+}
+
+fn decode<const N: usize>(
+    values: [Option<Value<'_>>; N],
+) -> Result<[Option<Cow<'_, [u8]>>; N], BrokenEscape> {
+    let mut decoded = [const { None }; N];
+    for (slot, value) in decoded.iter_mut().zip(values) {
+        *slot = value.map(Value::decode).transpose()?;
+    }
+    Ok(decoded)
+}
+
+fn invalid(app: &App, reason: QueryError) -> Reply {
+    app.count_invalid(reason);
+    let mut body = Vec::with_capacity(app.head.len() + 8);
+    render::respond_invalid(&app.head, &mut body);
+    Reply::ok(Outcome::Invalid, ContentType::TextUtf8, body)
+}
+
+async fn find(app: &App, user_id: u64) -> Result<Arc<Entry>, StoreError> {
+    let load = || async {
+        let started = Instant::now();
+        let pack = app.store.pack(user_id).await;
+        app.store_durations.observe(started.elapsed());
+        if let Err(StoreError::Damaged(error)) = &pack {
+            tracing::error!(user_id, %error, "a damaged pack; load the table again");
+        }
+        pack
+    };
+    let (entry, found) = app.cache.get(user_id, app.generation(), load).await?;
+    app.count_lookup(match found {
+        Found::Hit => Lookup::Hit,
+        Found::Loaded => Lookup::Miss,
+    });
+    Ok(entry)
+}
+
+async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
+    let Some(pack) = &entry.pack else {
+        let mut body = Vec::with_capacity(app.head.len());
+        render::respond_unknown(&app.head, &mut body);
+        return Reply::ok(Outcome::Empty, ContentType::TextUtf8, body);
+    };
+    let body = if pack.as_bytes().len() > HEAVY_PACK_BYTES {
+        let query = query.into_owned();
+        let head = Arc::clone(&app.head);
+        let job = move || {
+            let pack = entry.pack.as_ref();
+            pack.map(|pack| respond(&query, pack, &head, &mut Scratch::default()))
+        };
+        match app.compute.run(job).await {
+            Ok(body) => body.unwrap_or_default(),
+            Err(error) => {
+                tracing::debug!(%error, "not ranked");
+                return Reply::unavailable(Outcome::Busy, "too many heavy users are asked for\n");
+            }
+        }
+    } else {
+        respond(&query, pack, &app.head, &mut app.scratch.borrow_mut())
+    };
+    let outcome = if body.len() == app.head.len() {
+        Outcome::Empty
+    } else {
+        Outcome::Contacts
+    };
+    Reply::ok(outcome, ContentType::TextUtf8, body)
+}
+
+fn respond(query: &Query<'_>, pack: &OwnedPack, head: &[u8], scratch: &mut Scratch) -> Vec<u8> {
+    let mut body = Vec::with_capacity(REPLY_BYTES);
+    render::respond(query, &pack.as_pack(), head, &mut body, scratch);
+    body
+}

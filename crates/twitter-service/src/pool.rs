@@ -1,0 +1,228 @@
+//! Connections for reuse. sqlx's own pool pings at every checkout and return, which costs two to
+//! three round trips a query; this manager pings only what has idled, and instead refuses any
+//! connection whose last query did not come to its end: a cancelled one leaves replies in the
+//! stream that the next query would take for its own.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
+use deadpool::{Runtime, managed::PoolError};
+
+use crate::config::Deadlines;
+use crate::store::{Driver, Rows, StoreError};
+
+/// A connection is replaced at this age, plus up to a quarter, so that a password or an address
+/// that changed is taken up, and connections made together do not end together.
+const MAX_AGE: Duration = Duration::from_mins(10);
+/// A connection that idled for this long is pinged before it is used.
+const IDLE_PING: Duration = Duration::from_secs(30);
+
+/// Makes and checks connections.
+#[derive(Debug)]
+pub(crate) struct Manager<D> {
+    driver: D,
+}
+
+/// A connection with what is needed to judge it.
+#[derive(Debug)]
+pub(crate) struct Pooled<C> {
+    connection: C,
+    /// Set while a query runs; still set afterwards when it was cancelled or failed.
+    interrupted: bool,
+    born: Instant,
+    max_age: Duration,
+    last_used: Instant,
+}
+
+impl<D: Driver> managed::Manager for Manager<D> {
+    type Type = Pooled<D::Connection>;
+    type Error = StoreError;
+
+    async fn create(&self) -> Result<Self::Type, StoreError> {
+        let connection = self.driver.connect().await?;
+        let now = Instant::now();
+        Ok(Pooled {
+            connection,
+            interrupted: false,
+            born: now,
+            max_age: MAX_AGE + jitter(MAX_AGE / 4),
+            last_used: now,
+        })
+    }
+
+    async fn recycle(
+        &self,
+        pooled: &mut Self::Type,
+        _metrics: &Metrics,
+    ) -> RecycleResult<StoreError> {
+        if pooled.interrupted {
+            return Err(RecycleError::message("its last query was interrupted"));
+        }
+        if pooled.born.elapsed() > pooled.max_age {
+            return Err(RecycleError::message("it is too old"));
+        }
+        if pooled.last_used.elapsed() > IDLE_PING {
+            self.driver.ping(&mut pooled.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A pool of at most `connections`; none is opened yet.
+pub(crate) fn new<D: Driver>(
+    driver: D,
+    connections: usize,
+    deadlines: Deadlines,
+) -> Pool<Manager<D>> {
+    Pool::builder(Manager { driver })
+        .max_size(connections.max(1))
+        .wait_timeout(Some(deadlines.wait))
+        .create_timeout(Some(deadlines.connect))
+        .recycle_timeout(Some(deadlines.query))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("time-outs have the runtime that they need")
+}
+
+/// All rows of one key. May be dropped at any point: the connection is then not used again.
+pub(crate) async fn rows<D: Driver>(
+    pool: &Pool<Manager<D>>,
+    user_id: u64,
+    deadline: Duration,
+) -> Result<Rows, StoreError> {
+    let mut object = pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => error,
+        PoolError::Timeout(managed::TimeoutType::Wait) => StoreError::Busy,
+        PoolError::Timeout(_) => StoreError::Timeout,
+        other => StoreError::Failed(other.to_string().into()),
+    })?;
+    object.interrupted = true;
+    let driver = &pool.manager().driver;
+    let rows = tokio::time::timeout(deadline, driver.rows(&mut object.connection, user_id));
+    let rows = rows.await.map_err(|_| StoreError::Timeout)??;
+    object.interrupted = false;
+    object.last_used = Instant::now();
+    Ok(rows)
+}
+
+/// A random part of a duration.
+fn jitter(most: Duration) -> Duration {
+    let random = RandomState::new().hash_one(());
+    let part = u32::try_from(random % 1024).unwrap_or(0);
+    most * part / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts what happens; a query for user 1 never ends, one for user 2 fails.
+    #[derive(Clone, Debug, Default)]
+    struct Fake {
+        connected: Arc<AtomicUsize>,
+        pinged: Arc<AtomicUsize>,
+    }
+
+    impl Driver for Fake {
+        type Connection = ();
+
+        async fn connect(&self) -> Result<(), StoreError> {
+            self.connected.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn ping(&self, (): &mut ()) -> Result<(), StoreError> {
+            self.pinged.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn rows(&self, (): &mut (), user_id: u64) -> Result<Rows, StoreError> {
+            match user_id {
+                1 => std::future::pending().await,
+                2 => Err(StoreError::Failed("no".into())),
+                _ => Ok(Rows::default()),
+            }
+        }
+    }
+
+    const DEADLINES: Deadlines = Deadlines {
+        wait: Duration::from_millis(50),
+        connect: Duration::from_millis(50),
+        query: Duration::from_millis(50),
+    };
+
+    #[tokio::test]
+    async fn a_connection_is_reused_without_a_ping() {
+        let fake = Fake::default();
+        let pool = new(fake.clone(), 4, DEADLINES);
+        for _ in 0..10 {
+            assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        }
+        assert_eq!(fake.connected.load(Ordering::Relaxed), 1);
+        assert_eq!(fake.pinged.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_query_was_interrupted_is_not_used_again() {
+        let fake = Fake::default();
+        let pool = new(fake.clone(), 1, DEADLINES);
+        assert_eq!(
+            rows(&pool, 1, DEADLINES.query).await.err(),
+            Some(StoreError::Timeout)
+        );
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert_eq!(
+            fake.connected.load(Ordering::Relaxed),
+            2,
+            "after a deadline"
+        );
+        assert!(rows(&pool, 2, DEADLINES.query).await.is_err());
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert_eq!(fake.connected.load(Ordering::Relaxed), 3, "after an error");
+        let dropped = rows(&pool, 1, Duration::from_mins(1));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(1), dropped)
+                .await
+                .is_err()
+        );
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert_eq!(
+            fake.connected.load(Ordering::Relaxed),
+            4,
+            "after being dropped"
+        );
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_connection_has_an_end() {
+        let pool = new(Fake::default(), 1, DEADLINES);
+        let held = pool.get().await.expect("a connection");
+        assert_eq!(
+            rows(&pool, 3, DEADLINES.query).await.err(),
+            Some(StoreError::Busy)
+        );
+        drop(held);
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_old_connection_is_replaced_and_an_idle_one_pinged() {
+        let fake = Fake::default();
+        let pool = new(fake.clone(), 1, DEADLINES);
+        let mut object = pool.get().await.expect("a connection");
+        let long_ago = Instant::now().checked_sub(IDLE_PING * 2);
+        object.last_used = long_ago.expect("the machine is up for a minute");
+        drop(object);
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert_eq!(fake.pinged.load(Ordering::Relaxed), 1);
+        let mut object = pool.get().await.expect("a connection");
+        object.max_age = Duration::ZERO;
+        drop(object);
+        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert_eq!(fake.connected.load(Ordering::Relaxed), 2);
+    }
+}
