@@ -1,0 +1,1 @@
+//! From raw tweets to the one table.
