@@ -1,1 +1,5 @@
-//! From raw tweets to the one table.
+//! From raw tweets to the one table that the twitter service reads.
+
+pub mod failure;
+pub mod load;
+pub mod read;

@@ -1,0 +1,116 @@
+//! What can end a run, and the exit code that says so to scripts.
+
+use std::fmt;
+use std::io;
+
+/// Why a run ended without its result. The text is one line: what, where and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind, which decides the exit code.
+    pub kind: FailureKind,
+    /// For people; holds no password.
+    pub line: String,
+}
+
+/// Kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A check of the result did not hold; nothing was published.
+    Check,
+    /// Bad settings or usage.
+    Usage,
+    /// Input that cannot be read or is not what it should be.
+    Input,
+    /// The database cannot be reached, refuses the login or fails.
+    Unavailable,
+    /// A fault of this program.
+    Software,
+    /// A disk that is full, read-only or broken.
+    Disk,
+}
+
+impl FailureKind {
+    /// The exit code, after `sysexits.h` where it has one.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Check => 1,
+            Self::Usage => 64,
+            Self::Input => 65,
+            Self::Unavailable => 69,
+            Self::Software => 70,
+            Self::Disk => 74,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of a kind.
+    pub fn new(kind: FailureKind, line: impl Into<String>) -> Self {
+        let line = line.into().replace('\n', " ");
+        Self { kind, line }
+    }
+
+    /// What writing to an output met.
+    pub fn of_output(path: &str, error: &io::Error) -> Self {
+        Self::new(FailureKind::Disk, format!("cannot write {path}: {error}"))
+    }
+
+    /// What the database met; `place` names it without its password.
+    pub(crate) fn of_database(place: &dyn fmt::Display, error: &sqlx::Error) -> Self {
+        let (kind, text) = match error {
+            sqlx::Error::Database(error) => {
+                let disk = error.code().is_some_and(|code| is_disk_code(&code));
+                let kind = if disk {
+                    FailureKind::Disk
+                } else {
+                    FailureKind::Unavailable
+                };
+                (kind, error.message().to_owned())
+            }
+            sqlx::Error::Io(error) => (
+                FailureKind::Unavailable,
+                format!("the database cannot be reached: {error}"),
+            ),
+            other => (FailureKind::Unavailable, other.to_string()),
+        };
+        Self::new(kind, format!("{place}: {text}"))
+    }
+}
+
+/// SQLite's primary result codes for a disk that fails: read-only, I/O error, full, cannot open.
+/// Extended codes carry them in their low byte. MySQL's codes are five characters of SQLSTATE.
+fn is_disk_code(code: &str) -> bool {
+    let is_sqlstate = code.len() == 5;
+    let primary = code.parse::<u32>().map(|code| code & 0xff);
+    !is_sqlstate && matches!(primary, Ok(8 | 10 | 13 | 14))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disk_codes_of_sqlite_are_told_from_states_of_mysql() {
+        for code in ["13", "14", "8", "10", "778", "1032"] {
+            assert!(is_disk_code(code), "{code}");
+        }
+        for code in ["5", "1", "42S02", "28000", "HY000"] {
+            assert!(!is_disk_code(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let failure = Failure::new(FailureKind::Input, "a\nb");
+        assert_eq!(failure.to_string(), "a b");
+        assert_eq!(failure.kind.exit_code(), 65);
+    }
+}
