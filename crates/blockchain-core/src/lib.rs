@@ -14,19 +14,31 @@
 //! request and another [`Scratch`], since what is repeated costs little against it.
 //!
 //! ```
-//! use blockchain_core::{Reason, Request, Scratch};
+//! use blockchain_core::{Reason, Request, Scratch, respond};
 //!
 //! # fn main() -> Result<(), Reason> {
+//! // One block, nothing new, target "0e".
+//! let packed = b"\
+//!     eJxFjssKgzAQRf_lrrOYvNDkV4pImqY1oLbYoAXx35uEYu9qOOfOMDv84OIMe9nhxrFPnzouwa-w\
+//!     nEzTKkUkSBoGNyVYTb8wpDgFWHDdCi1I0T9gGNx7yFKYcPWNNDg6htdzy0jJrOMNls4WcdPedROy\
+//!     SG55hFTO1pU5bP2JqBQqKV92xxfRVjOZ";
 //! let mut scratch = Scratch::default();
+//! let mut out = b"team,account\n".to_vec();
+//! respond(packed, &mut scratch, &mut out)?;
 //!
-//! let packed = b"eJyrVkrOSMzMU7KKjtVRykstjy9JLEpPLVGyUjJUggpUgCRrARwuDXg=";
+//! // The same in steps.
 //! let text = scratch.unpacker.unpack(packed)?;
-//! assert_eq!(text, r#"{"chain":[],"new_target":"1","new_tx":[]}"#);
-//! assert_eq!(Request::parse(text)?.validate(), Err(Reason::EmptyChain));
+//! let plan = Request::parse(text)?.validate()?;
+//! assert_eq!(plan.expected_tries(), 19);
+//! assert_eq!(plan.extend()?.id, 1);
+//! let mut again = b"team,account\n".to_vec();
+//! plan.reply(&mut scratch.packer, &mut again)?;
+//! assert_eq!(again, out);
 //!
-//! let mut out = Vec::new();
-//! assert_eq!(blockchain_core::respond(b"eJ*", &mut scratch, &mut out), Err(Reason::Base64));
+//! // A refusal has a reason and leaves the output as it is.
+//! assert_eq!(respond(b"eJ*", &mut scratch, &mut out), Err(Reason::Base64));
 //! assert_eq!(Reason::Base64.code(), "E2-base64");
+//! assert_eq!(again, out);
 //! # Ok(())
 //! # }
 //! ```
