@@ -49,7 +49,9 @@ pub async fn for_each_pack(
             }
         }
         Options::Sqlite(options) => {
-            let options = options.read_only(true).busy_timeout(Duration::from_secs(10));
+            let options = options
+                .read_only(true)
+                .busy_timeout(Duration::from_secs(10));
             let mut connection = options.connect().await.map_err(|error| failed(&error))?;
             let query = match only {
                 Some(user_id) => sqlx::query(ONE_SQLITE).bind(user_id.cast_signed()),
@@ -85,7 +87,11 @@ impl Gather {
         if user_id == META_USER_ID && part == META_PART {
             return Ok(());
         }
-        if self.current.as_ref().is_none_or(|(user, _)| *user != user_id) {
+        if self
+            .current
+            .as_ref()
+            .is_none_or(|(user, _)| *user != user_id)
+        {
             self.hand_over(each)?;
             self.current = Some((user_id, Joiner::default()));
         }

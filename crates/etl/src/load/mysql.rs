@@ -125,8 +125,7 @@ impl Load {
 
     async fn insert(&mut self, rows: &[PartRow]) -> Result<(), Failure> {
         let values = vec!["(?, ?, ?)"; rows.len()].join(", ");
-        let statement =
-            format!("INSERT INTO user_pack_load (user_id, part, pack) VALUES {values}");
+        let statement = format!("INSERT INTO user_pack_load (user_id, part, pack) VALUES {values}");
         // Made of constants and a count.
         let mut query = sqlx::query(AssertSqlSafe(statement));
         for row in rows {

@@ -1,0 +1,31 @@
+//! Settings of this service beside the common ones.
+
+use blockchain_core::Compression;
+use service_kit::config::{Reader, Setting};
+
+const DEFLATE_LEVEL: Setting = Setting::with_default(
+    "DEFLATE_LEVEL",
+    "1",
+    "How hard replies are compressed, 0 (stored) to 12: fewer bytes for more CPU.",
+);
+
+/// All of them.
+pub(crate) const SETTINGS: &[&Setting] = &[&DEFLATE_LEVEL];
+
+/// The settings, parsed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) compression: Compression,
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let compression = reader.value(&DEFLATE_LEVEL, |text| {
+            let level = text.parse().ok().and_then(Compression::new);
+            level.ok_or_else(|| "expected a whole number, 0 to 12".to_owned())
+        });
+        Some(Self {
+            compression: compression?,
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The blockchain service as its clients see it, through a running program.
+
+mod chain;
+
+use service_kit::testing::Running;
+
+fn start(settings: &[(&str, &str)]) -> Running {
+    Running::start(env!("CARGO_BIN_EXE_blockchain-service"), settings)
+}
