@@ -1,0 +1,92 @@
+//! `cargo xtask`: what people and pipelines run.
+//!
+//! * `up` builds the three services, gives them sample data and puts a path
+//!   router in front of them, all on one machine.
+//! * `test` runs every check of the workspace and sums the tests up.
+//! * `readme-check` runs the commands of the README against a running `up`.
+//!
+//! The program stays small on purpose: it is the first thing a fresh clone
+//! builds. It knows the services by their settings and replies only, never by
+//! their code.
+
+mod child;
+mod console;
+mod database;
+mod deny;
+mod mariadb;
+mod mysql;
+mod packages;
+mod readme;
+mod signals;
+mod tally;
+mod test;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code for bad settings or usage.
+const EXIT_USAGE: u8 = 64;
+/// Exit code for a peer that cannot be reached, here: a port that is taken.
+const EXIT_UNAVAILABLE: u8 = 69;
+/// Exit code after a signal that cut the work short.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// What the user typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Run and check the platform on this machine"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Build and run the three services with sample data behind one address, until Ctrl-C
+    Up(up::Options),
+    /// Run all checks: format, lints, docs, dependencies, tests on a private database
+    Test(test::Options),
+    /// Run the commands of the README's `sh ci` blocks and compare their output
+    ReadmeCheck(readme::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed terminal is the only way this fails; there is nobody left to tell.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match run(arguments.task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one task on a single-threaded runtime: the work is waiting for children.
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match task {
+            Task::Up(options) => up::run(options).await,
+            Task::Test(options) => test::run(options).await,
+            Task::ReadmeCheck(options) => readme::run(options).await,
+        }
+    })
+}
