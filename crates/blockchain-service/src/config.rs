@@ -29,3 +29,17 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_them() {
+        let table = service_kit::config::markdown_table(SETTINGS);
+        assert!(
+            include_str!("../../../README.md").contains(&table),
+            "{table}"
+        );
+    }
+}

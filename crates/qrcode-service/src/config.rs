@@ -60,6 +60,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_lists_them() {
+        let table = config::markdown_table(SETTINGS);
+        assert!(
+            include_str!("../../../README.md").contains(&table),
+            "{table}"
+        );
+    }
+
+    #[test]
     fn an_address_without_a_path_gets_the_usual_one() {
         for text in ["http://auth:9000", "http://auth:9000/"] {
             assert_eq!(auth_url(text).unwrap(), "http://auth:9000/rest_auth");

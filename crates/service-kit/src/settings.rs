@@ -149,3 +149,17 @@ impl Common {
         format!("{},{}", self.team_id, self.aws_account_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_them() {
+        let table = config::markdown_table(COMMON);
+        assert!(
+            include_str!("../../../README.md").contains(&table),
+            "{table}"
+        );
+    }
+}

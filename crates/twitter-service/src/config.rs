@@ -118,3 +118,17 @@ impl Config {
 fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_them() {
+        let table = service_kit::config::markdown_table(SETTINGS);
+        assert!(
+            include_str!("../../../README.md").contains(&table),
+            "{table}"
+        );
+    }
+}
