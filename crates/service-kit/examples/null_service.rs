@@ -11,6 +11,9 @@ use service_kit::request::Request;
 use service_kit::respond::{ContentType, Reply};
 use service_kit::{Service, Setup, config::Setting};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 service_kit::labels! {
     enum Outcome {
         Ok => "ok",
