@@ -49,6 +49,7 @@
 //! `cargo +nightly fuzz run cc` (or `json`, `chain`) in this crate's folder runs it.
 
 pub mod block;
+mod deflate;
 pub mod error;
 mod extend;
 pub mod hash;

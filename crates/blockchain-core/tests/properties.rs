@@ -242,7 +242,7 @@ proptest! {
     fn every_level_packs_the_same_reply(seed: u64, level in 0_u8..=12) {
         let request = chain::valid(&mut chain::seeded(seed));
         let packed = packing::pack(&request.to_json());
-        let mut scratch = Scratch::new(Compression::new(level).unwrap());
+        let mut scratch = Scratch::new(Compression::level(level).unwrap());
         let mut out = Vec::new();
         respond(packed.as_bytes(), &mut scratch, &mut out).unwrap();
         prop_assert_eq!(packing::unpack(&out), reply(&packed).unwrap());

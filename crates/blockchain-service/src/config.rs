@@ -5,8 +5,8 @@ use service_kit::config::{Reader, Setting};
 
 const DEFLATE_LEVEL: Setting = Setting::with_default(
     "DEFLATE_LEVEL",
-    "1",
-    "How hard replies are compressed, 0 (stored) to 12: fewer bytes for more CPU.",
+    "fast",
+    "How replies are compressed: fast (codes made for replies beforehand, least CPU), or 0 (stored) to 12: fewer bytes for more CPU.",
 );
 
 /// All of them.
@@ -21,8 +21,11 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let compression = reader.value(&DEFLATE_LEVEL, |text| {
-            let level = text.parse().ok().and_then(Compression::new);
-            level.ok_or_else(|| "expected a whole number, 0 to 12".to_owned())
+            if text == "fast" {
+                return Ok(Compression::FAST);
+            }
+            let level = text.parse().ok().and_then(Compression::level);
+            level.ok_or_else(|| "expected fast, or a whole number from 0 to 12".to_owned())
         });
         Some(Self {
             compression: compression?,
