@@ -1,5 +1,7 @@
 //! From raw tweets to the one table that the twitter service reads.
 
+pub mod clean;
+pub mod extract;
 pub mod failure;
 pub mod generate;
 pub mod load;
