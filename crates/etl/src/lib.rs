@@ -1,8 +1,11 @@
 //! From raw tweets to the one table that the twitter service reads.
 
 pub mod clean;
+pub mod denormalise;
 pub mod extract;
 pub mod failure;
 pub mod generate;
 pub mod load;
 pub mod read;
+pub mod rows;
+pub mod score;

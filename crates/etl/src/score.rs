@@ -1,0 +1,139 @@
+//! From valid tweets to denormalised rows.
+//!
+//! An [`Engine`] takes the tweets in input order and turns into a [`Table`],
+//! which hands out the rows of one user at a time. [`MemoryEngine`] holds all
+//! that the rows need in memory; one that spills to disk can take its place.
+
+mod memory;
+mod tags;
+mod users;
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use twitter_core::query::lower_tag;
+use twitter_core::record::Row;
+
+pub use self::memory::{MemoryEngine, MemoryTable};
+use crate::clean::Tweet;
+
+/// More distinct things than a `u32` can number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many {what} for this engine")]
+pub struct Overflow {
+    /// Of what.
+    pub what: &'static str,
+}
+
+/// What became of a tweet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It counts.
+    Kept,
+    /// One with this id came before; this copy is dropped.
+    Duplicate,
+}
+
+/// Collects valid tweets.
+pub trait Engine {
+    /// What it turns into.
+    type Table: Table;
+
+    /// Takes the next tweet. The order of calls is the input order: file name,
+    /// then position. Of several tweets with one id the first stays.
+    ///
+    /// # Errors
+    ///
+    /// The engine's limits are passed; it is then of no further use.
+    fn add(&mut self, tweet: &Tweet) -> Result<Taken, Overflow>;
+
+    /// Ends the input.
+    ///
+    /// # Errors
+    ///
+    /// The engine's limits are passed.
+    fn finish(self) -> Result<Self::Table, Overflow>;
+}
+
+/// The denormalised table, user by user.
+pub trait Table {
+    /// Figures of what was built.
+    fn tally(&self) -> Tally;
+
+    /// Users with rows.
+    fn users(&self) -> usize;
+
+    /// Shows the rows of one user, sorted by (contact id, tweet id). Users are
+    /// numbered from 0 by ascending id; beyond the last there are no rows.
+    fn with_user(&self, number: usize, visit: &mut dyn FnMut(&[Row<'_>]));
+}
+
+/// Figures of what was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Hashtags of valid tweets, repeats and excluded ones too.
+    pub hashtag_occurrences: u64,
+    /// Reply relations.
+    pub reply_tweets: u64,
+    /// Tweets with any relation.
+    pub contact_tweets: u64,
+    /// Retweet relations.
+    pub retweet_tweets: u64,
+    /// Distinct hashtags of valid tweets, excluded ones too.
+    pub distinct_hashtags: u64,
+    /// Users seen as sender or retweeted.
+    pub users_with_info: u64,
+    /// Users with rows.
+    pub users_with_contacts: u64,
+    /// Those of them never seen.
+    pub contacted_users_without_info: u64,
+    /// Unordered pairs that met, with those of a user with themself.
+    pub pairs: u64,
+    /// Pairs of a user with themself.
+    pub self_pairs: u64,
+    /// Pairs with a same tag count over 10.
+    pub pairs_with_hashtag_bonus: u64,
+    /// Rows.
+    pub table_rows: u64,
+}
+
+/// The hashtags that earn nothing: lower-cased, compared whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Excluded(HashSet<String>);
+
+impl Excluded {
+    /// Reads a list of one tag a line; blank lines are ignored, and so is white
+    /// space around a tag.
+    pub fn parse(text: &str) -> Self {
+        let tags = text.lines().map(str::trim).filter(|tag| !tag.is_empty());
+        Self(tags.map(|tag| lower_tag(tag).into_owned()).collect())
+    }
+
+    /// Whether a lower-cased tag is on the list.
+    pub fn contains(&self, tag: &str) -> bool {
+        self.0.contains(tag)
+    }
+
+    /// Tags on the list.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the list is empty.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_lower_cased_and_blank_lines_do_not_count() {
+        let excluded = Excluded::parse("\u{130}x\r\n\n  \nZipCode\nzipcode");
+        assert_eq!(excluded.len(), 2);
+        assert!(excluded.contains("zipcode") && excluded.contains("i\u{307}x"));
+        assert!(!excluded.contains("") && !excluded.contains("ZipCode"));
+    }
+}
