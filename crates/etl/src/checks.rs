@@ -237,18 +237,14 @@ impl Check {
             "some rows have no equal one under the other user".to_owned()
         });
         let tally = &stats.tally;
-        // A tweet that is reply to and retweet of one user is one relation, so
-        // the two counts bound the relations, and the rows tell them apart.
-        let relations = self.rows.saturating_add(self.self_rows) / 2;
-        let most = tally.reply_tweets + tally.retweet_tweets;
         let holds = self.rows == tally.table_rows
-            && self.rows == 2 * relations - self.self_rows
-            && (tally.contact_tweets..=most).contains(&relations)
+            && self.rows == stats.relations.rows()
+            && self.self_rows == stats.relations.with_oneself
             && self.tweets.len() as u64 == tally.contact_tweets;
         failures.unless(holds, || {
             format!(
-                "{} rows, {} of them with oneself, do not fit {} contact tweets",
-                self.rows, self.self_rows, tally.contact_tweets
+                "{} rows, {} of them with oneself, do not fit {:?} and {} contact tweets",
+                self.rows, self.self_rows, stats.relations, tally.contact_tweets
             )
         });
     }

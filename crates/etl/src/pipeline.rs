@@ -18,7 +18,7 @@ use crate::checks::{self, Watch};
 use crate::clean::{Cleaner, Reason, Tweet};
 use crate::denormalise::Packs;
 use crate::extract::{Line, Lines, ReadError};
-use crate::report::{Counts, FileCounts, Stats};
+use crate::report::{Counts, FileCounts, Relations, Stats};
 use crate::score::{Engine, Excluded, MemoryEngine, MemoryTable, Overflow, Table, Taken};
 
 /// Tweets that travel together.
@@ -201,21 +201,25 @@ pub fn build<E: Engine>(
     progress: &dyn Progress,
 ) -> Result<(E::Table, Stats, Vec<FileCounts>), BuildError> {
     let mut all: Vec<FileCounts> = Vec::with_capacity(files.len());
-    let mut duplicates = Counts::default();
+    let mut judged = Counts::default();
+    let mut relations = Relations::default();
     progress.begin(Pass::Build, disk_bytes(files));
     read_all(files, jobs, progress, &mut |event| match event {
         Event::Tweets(tweets) => {
             for tweet in &tweets {
                 match engine.add(tweet)? {
-                    Taken::Kept => duplicates.accept(),
-                    Taken::Duplicate => duplicates.reject(Reason::Duplicate),
+                    Taken::Kept => {
+                        relations.add(tweet);
+                        judged.accept();
+                    }
+                    Taken::Duplicate => judged.reject(Reason::Duplicate),
                 }
             }
             Ok(())
         }
         Event::End(path, mut counts) => {
             // The lines were counted when read, what they are worth here.
-            let judged = std::mem::take(&mut duplicates);
+            let judged = std::mem::take(&mut judged);
             let lines = counts.lines;
             counts.add(&judged);
             counts.lines = lines;
@@ -226,6 +230,7 @@ pub fn build<E: Engine>(
     let table = engine.finish()?;
     let mut stats = Stats {
         tally: table.tally(),
+        relations,
         ..Stats::default()
     };
     for file in &all {

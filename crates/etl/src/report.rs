@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::clean::Reason;
+use crate::clean::{Reason, Tweet};
 use crate::score::Tally;
 
 /// Lines by what became of them.
@@ -69,13 +69,43 @@ pub struct FileCounts {
 ///
 /// Serialised as one flat object with the keys always in the same order:
 /// `lines`, `rejected_*` in the order of [`Reason::ALL`], `valid_tweets`, then
-/// those of [`Tally`].
+/// those of [`Tally`]. The relations are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     /// Lines of all files.
     pub counts: Counts,
     /// What was built.
     pub tally: Tally,
+    /// What the rows must come to, counted without the engine.
+    pub relations: Relations,
+}
+
+/// Relations of valid tweets: a tweet and another user, or its sender again.
+/// A tweet that answers and repeats one user is one relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Relations {
+    /// All.
+    pub all: u64,
+    /// Those of a sender with themself.
+    pub with_oneself: u64,
+}
+
+impl Relations {
+    /// Notes a tweet that counts.
+    pub fn add(&mut self, tweet: &Tweet) {
+        let sender = tweet.sender.user_id;
+        let retweeted = tweet.retweeted.as_ref().map(|user| user.user_id);
+        let retweeted = retweeted.filter(|user| tweet.reply_to != Some(*user));
+        for other in [tweet.reply_to, retweeted].into_iter().flatten() {
+            self.all += 1;
+            self.with_oneself += u64::from(other == sender);
+        }
+    }
+
+    /// Rows of the table.
+    pub fn rows(&self) -> u64 {
+        2 * self.all - self.with_oneself
+    }
 }
 
 impl Serialize for Stats {
@@ -116,7 +146,8 @@ fn serialize_tally<M: SerializeMap>(tally: &Tally, map: &mut M) -> Result<(), M:
 }
 
 impl Stats {
-    /// As JSON text, one key a line, indented by one space.
+    /// As JSON text, one key a line, indented by one space, with a newline at
+    /// the end.
     ///
     /// # Panics
     ///
@@ -127,6 +158,7 @@ impl Stats {
         let mut serializer = serde_json::Serializer::with_formatter(&mut text, indent);
         self.serialize(&mut serializer)
             .expect("numbers under text keys always serialise");
+        text.push(b'\n');
         String::from_utf8(text).expect("JSON is UTF-8")
     }
 }
@@ -216,7 +248,7 @@ mod tests {
         };
         let stats = Stats {
             counts,
-            tally: Tally::default(),
+            ..Stats::default()
         };
         let text = text(&[file], &stats);
         let lens: Vec<usize> = text.lines().take(3).map(str::len).collect();
