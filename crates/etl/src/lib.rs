@@ -1,4 +1,15 @@
 //! From raw tweets to the one table that the twitter service reads.
+//!
+//! * [`extract`]: a file, plain or gzip, to lines.
+//! * [`clean`]: a raw line to a valid tweet, or the reason why it is none.
+//! * [`score`]: valid tweets to the denormalised rows; the engine that a larger one can replace.
+//! * [`denormalise`]: rows to packs.
+//! * [`checks`]: what must hold before they are published.
+//! * [`pipeline`]: all of these, with several threads.
+//! * [`load`], [`read`]: packs into the table and back.
+//! * [`rows`], [`show`], [`report`]: rows, users and figures as text.
+//! * [`generate`]: synthetic raw tweets.
+//! * [`failure`]: what ends a run, and its exit code.
 
 pub mod checks;
 pub mod clean;
@@ -12,3 +23,4 @@ pub mod read;
 pub mod report;
 pub mod rows;
 pub mod score;
+pub mod show;

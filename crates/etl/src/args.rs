@@ -1,0 +1,133 @@
+//! What the user typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// From raw tweets to the one table that the twitter service reads.
+#[derive(Debug, Parser)]
+#[command(name = "etl", version, about, long_about = None)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// One sub-command for each job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Clean, score, check and load raw tweets in one go
+    ///
+    /// Holds its working set in memory: about as many bytes as the valid tweets have text. The table is
+    /// replaced as a whole, atomically, after every check held; else nothing is published.
+    Build(Build),
+    /// Write all rows of the table as TSV, in the order of the key
+    Rows(Rows),
+    /// Print what the table holds of one user
+    Show(Show),
+    /// Write synthetic raw tweets, the same for the same options
+    Generate(Generate),
+}
+
+/// Where the table is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Database {
+    /// mysql://USER[:PASSWORD]@HOST:PORT/DATABASE or sqlite://PATH
+    #[arg(
+        long = "database",
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true
+    )]
+    pub(crate) url: String,
+    /// File with the password in its first line
+    #[arg(
+        id = "database_password_file",
+        long = "database-password-file",
+        value_name = "FILE",
+        env = "DATABASE_PASSWORD_FILE"
+    )]
+    pub(crate) password_file: Option<PathBuf>,
+    /// PEM file of certificate authorities; with it the certificate is verified
+    #[arg(
+        id = "database_ca_file",
+        long = "database-ca-file",
+        value_name = "FILE",
+        env = "DATABASE_CA_FILE"
+    )]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Options of `build`.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Raw tweets, one JSON object a line, plain or gzip
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+    /// Excluded hashtags, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) popular: PathBuf,
+    /// Where the table is
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// Threads that read files [default: one for each CPU]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    /// Also write the counts as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stats: Option<PathBuf>,
+}
+
+/// Options of `rows`.
+#[derive(Debug, Args)]
+pub(crate) struct Rows {
+    /// Where the table is
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// Where to write; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The user's id
+    pub(crate) user_id: u64,
+    /// Where the table is
+    #[command(flatten)]
+    pub(crate) database: Database,
+}
+
+/// Options of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// How many users post and are contacted
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) users: u64,
+    /// How many lines, valid or not
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) tweets: u64,
+    /// Makes the difference between two runs
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Share of lines that are malformed or lack something
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) malformed_share: Option<f64>,
+    /// Share of lines that the filter drops for their language, hashtags or text
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) filtered_share: Option<f64>,
+    /// Share of lines that repeat an earlier tweet
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) duplicate_share: Option<f64>,
+    /// Where to write; - is standard output, a name that ends in .gz is compressed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}

@@ -1,0 +1,177 @@
+//! One function for each sub-command.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+
+use database_address::Address;
+use etl::failure::{Failure, FailureKind};
+use etl::load::{Loader, Published};
+use etl::pipeline::{self, BuildError, Outcome};
+use etl::{generate, read, report, rows, show};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::args::{Build, Database, Generate, Rows, Show};
+use crate::progress::Shown;
+
+/// Raw tweets to the table, published after every check held.
+pub(crate) fn build(options: &Build) -> Result<(), Failure> {
+    let started = Instant::now();
+    let address = address(&options.database)?;
+    let jobs = options.jobs.map_or_else(cpus, usize::from);
+    let progress = Shown::new();
+    let outcome = pipeline::run(&options.input, &options.popular, jobs, &progress)
+        .map_err(|error| of_build(&error))?;
+    if let Some(path) = &options.stats {
+        let written = std::fs::write(path, outcome.stats.to_json());
+        written.map_err(|error| Failure::of_output(&path.display().to_string(), &error))?;
+    }
+    let published = wait(load(&address, &outcome, &progress))??;
+    progress.finish();
+    print!("{}", report::text(&outcome.files, &outcome.stats));
+    println!(
+        "{address} now holds {} users with {} rows in {} bytes, as load {}, after {:.1} s",
+        published.meta.users,
+        published.meta.rows,
+        published.bytes,
+        published.meta.generation,
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+async fn load(
+    address: &Address,
+    outcome: &Outcome,
+    progress: &Shown,
+) -> Result<Published, Failure> {
+    let mut loader = Loader::begin(address).await?;
+    let packs = outcome.packs();
+    progress.begin_users("loading", packs.size_hint().0 as u64);
+    for packed in packs {
+        let packed = packed.map_err(|error| {
+            Failure::new(FailureKind::Software, format!("cannot pack: {error}"))
+        })?;
+        loader
+            .push(packed.user_id, packed.rows, &packed.pack)
+            .await?;
+        progress.advance_user();
+    }
+    loader.publish().await
+}
+
+fn of_build(error: &BuildError) -> Failure {
+    if let BuildError::CheckFailed(lines) = error {
+        for line in lines {
+            eprintln!("etl: check failed: {line}");
+        }
+    }
+    let kind = match error {
+        BuildError::BadArguments(_) => FailureKind::Usage,
+        BuildError::BadInput(_) | BuildError::BadTagList { .. } => FailureKind::Input,
+        BuildError::Disk { .. } => FailureKind::Disk,
+        BuildError::Overflow(_) | BuildError::CheckFailed(_) => FailureKind::Check,
+    };
+    Failure::new(kind, error.to_string())
+}
+
+/// All rows of the table as TSV.
+pub(crate) fn rows(options: &Rows) -> Result<(), Failure> {
+    let address = address(&options.database)?;
+    let path = options.out.display().to_string();
+    let failed = |error: &io::Error| Failure::of_output(&path, error);
+    let mut out = open(&options.out).map_err(|error| failed(&error))?;
+    writeln!(out, "{}", rows::HEADER).map_err(|error| failed(&error))?;
+    let written = read::for_each_pack(&address, None, |pack| {
+        let pack = pack.as_pack();
+        let mut rows = pack.rows();
+        rows.try_for_each(|row| rows::write_row(&row, &mut out))
+            .map_err(|error| failed(&error))
+    });
+    wait(written)??;
+    out.flush().map_err(|error| failed(&error))
+}
+
+/// What the table holds of one user.
+pub(crate) fn show(options: &Show) -> Result<(), Failure> {
+    let address = address(&options.database)?;
+    let shown = read::for_each_pack(&address, Some(options.user_id), |pack| {
+        print!("{}", show::text(&pack.as_pack(), pack.as_bytes().len()));
+        Ok(())
+    });
+    if wait(shown)?? == 0 {
+        println!("user {}: no contacts", options.user_id);
+    }
+    Ok(())
+}
+
+/// Synthetic raw tweets.
+pub(crate) fn generate(options: &Generate) -> Result<(), Failure> {
+    let defaults = generate::Options::default();
+    let wanted = generate::Options {
+        users: options.users,
+        tweets: options.tweets,
+        seed: options.seed,
+        malformed_share: options.malformed_share.unwrap_or(defaults.malformed_share),
+        filtered_share: options.filtered_share.unwrap_or(defaults.filtered_share),
+        duplicate_share: options.duplicate_share.unwrap_or(defaults.duplicate_share),
+        ..defaults
+    };
+    let path = options.out.display().to_string();
+    let write = || -> io::Result<generate::Summary> {
+        let out = open(&options.out)?;
+        if options.out.extension().is_some_and(|end| end == "gz") {
+            let mut gzip = GzEncoder::new(out, Compression::fast());
+            let summary = generate::write(&wanted, &mut gzip)?;
+            gzip.finish()?.flush()?;
+            Ok(summary)
+        } else {
+            let mut out = out;
+            let summary = generate::write(&wanted, &mut out)?;
+            out.flush()?;
+            Ok(summary)
+        }
+    };
+    let summary = write().map_err(|error| Failure::of_output(&path, &error))?;
+    eprintln!(
+        "etl: {} lines, {} bytes to {path}",
+        summary.lines, summary.bytes
+    );
+    Ok(())
+}
+
+/// A file to write, or standard output for `-`.
+fn open(path: &Path) -> io::Result<Box<dyn Write>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(BufWriter::new(io::stdout().lock())));
+    }
+    Ok(Box::new(BufWriter::with_capacity(
+        1 << 18,
+        File::create(path)?,
+    )))
+}
+
+fn address(database: &Database) -> Result<Address, Failure> {
+    // Templates of deployment tools often leave empty variables behind.
+    let set = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    let password_file = set(&database.password_file);
+    let ca_file = set(&database.ca_file);
+    Address::parse(&database.url, password_file, ca_file)
+        .map_err(|error| Failure::new(FailureKind::Usage, format!("--database: {error}")))
+}
+
+fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs a future to its end on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FailureKind::Software, format!("no runtime: {error}")))?;
+    Ok(runtime.block_on(future))
+}
