@@ -1,0 +1,172 @@
+//! MySQL and MariaDB, on a server that the environment names:
+//!
+//! * `TRIPOD_TEST_MYSQL_URL`: a server without TLS, up to the slash before the database's name;
+//! * `TRIPOD_TEST_MYSQL_TLS_URL` with `TRIPOD_TEST_MYSQL_CA`: a user who must use TLS.
+//!
+//! `cargo xtask test` starts such servers. Without them a test says that it is skipped, and fails
+//! with `CI=true`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use database_address::Address;
+use service_kit::testing::wait_until;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+
+use crate::contacts::check;
+use crate::table::{block_on, data, load};
+use crate::{start, start_ready};
+
+const TARGET: &str = "/twitter?user_id=25513&type=retweet&phrase=hello%20cc&hashtag=cmu";
+const REPLY: &str =
+    "TEAMID,AWSACCOUNT\n25213\tn25213\td25213\tcomputing\n25640\tn25640\td25640\thello cc!!";
+
+/// A database of its own, filled with the hand-made tweets and dropped at the end.
+struct Database {
+    server: String,
+    name: String,
+    ca: Option<PathBuf>,
+}
+
+impl Database {
+    /// `None` when no server is named.
+    fn load(variable: &str, name: &str) -> Option<Self> {
+        let Ok(server) = std::env::var(variable) else {
+            let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+            assert!(!ci, "{variable} is not set; run `cargo xtask test`");
+            eprintln!("SKIPPED: {variable} is not set; run `cargo xtask test`");
+            return None;
+        };
+        let ca = std::env::var_os("TRIPOD_TEST_MYSQL_CA").filter(|_| variable.contains("TLS"));
+        let database = Self {
+            server,
+            name: format!("tripod_service_{name}_{}", std::process::id()),
+            ca: ca.map(PathBuf::from),
+        };
+        database.run(&format!("CREATE DATABASE {}", database.name));
+        let popular = data("tiny_popular_hashtags.txt");
+        load(&database.address(), &data("tiny.jsonl"), &popular);
+        Some(database)
+    }
+
+    fn url(&self) -> String {
+        format!("{}{}", self.server, self.name)
+    }
+
+    fn address(&self) -> Address {
+        Address::parse(&self.url(), None, self.ca.clone()).expect("an address")
+    }
+
+    /// Runs a statement on the server, outside any database of ours.
+    fn run(&self, statement: &str) {
+        let url = format!("{}information_schema", self.server);
+        let address = Address::parse(&url, None, self.ca.clone()).expect("an address");
+        let database_address::Options::MySql(options) = address.options().expect("options") else {
+            panic!("not MySQL");
+        };
+        block_on(async {
+            let mut connection = options.connect().await.expect("the server");
+            let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+            connection.execute(statement).await.expect("the statement");
+        });
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.run(&format!("DROP DATABASE IF EXISTS {}", self.name));
+    }
+}
+
+#[test]
+fn answers_every_known_request() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "known") else {
+        return;
+    };
+    let service = start_ready(&database.url(), &[("CACHE_MB", "0")]);
+    assert_eq!(check(&service, &data("tiny_requests.jsonl"), "tiny"), 111);
+}
+
+#[test]
+fn answers_over_tls_with_a_verified_certificate() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_TLS_URL", "tls") else {
+        return;
+    };
+    let ca = database
+        .ca
+        .as_deref()
+        .and_then(Path::to_str)
+        .expect("goes with the address");
+    let service = start_ready(&database.url(), &[("DATABASE_CA_FILE", ca)]);
+    assert_eq!(service.get(TARGET).text(), REPLY);
+}
+
+#[test]
+fn a_password_may_come_from_a_file_and_a_wrong_one_is_told() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "password") else {
+        return;
+    };
+    let user = format!("u{}", std::process::id());
+    let grant = format!(
+        "CREATE USER '{user}'@'%' IDENTIFIED BY 'first'; GRANT SELECT ON {}.* TO '{user}'@'%'",
+        database.name
+    );
+    database.run(&grant);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("password");
+    std::fs::write(&file, "wrong\n").expect("a file");
+    let host = database.server.rsplit('@').next().expect("a host");
+    let url = format!("mysql://{user}@{host}{}", database.name);
+    let settings = [("DATABASE_PASSWORD_FILE", file.to_str().expect("a path"))];
+    let service = start(&url, &settings);
+    wait_until("the refusal is told", || {
+        service.admin("/readyz").text().contains("Access denied")
+    });
+    assert_eq!(service.get(TARGET).status, 503);
+    std::fs::write(&file, "first\n").expect("a file");
+    service.wait_ready();
+    assert_eq!(service.get(TARGET).text(), REPLY);
+    let log = service.log().join("\n");
+    assert!(!log.contains("wrong") && !log.contains("first"), "{log}");
+    database.run(&format!("DROP USER '{user}'@'%'"));
+}
+
+#[test]
+fn clients_that_hang_up_never_disturb_others() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "cancel") else {
+        return;
+    };
+    let settings = [
+        ("CACHE_MB", "0"),
+        ("WORKERS", "1"),
+        ("DATABASE_CONNECTIONS", "2"),
+    ];
+    let service = start_ready(&database.url(), &settings);
+    let request = format!("GET {TARGET} HTTP/1.1\r\nHost: test\r\n\r\n");
+    let mut patient = service.connect();
+    for round in 0..300 {
+        // Some hang up at once, some while the query runs.
+        let mut hasty = service.connect();
+        hasty.send(request.as_bytes());
+        if round % 3 == 0 {
+            std::thread::yield_now();
+        }
+        drop(hasty);
+        assert_eq!(patient.get(TARGET).text(), REPLY, "round {round}");
+    }
+}
+
+#[test]
+fn no_query_waits_for_a_delayed_acknowledgement() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "delay") else {
+        return;
+    };
+    let settings = [("CACHE_MB", "0"), ("WORKERS", "1")];
+    let service = start_ready(&database.url(), &settings);
+    let mut connection = service.connect();
+    let started = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(connection.get(TARGET).text(), REPLY);
+    }
+    // A stall is 40 ms for each query, 8 s in all.
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
