@@ -259,3 +259,6 @@ fn is_off_id_time(row: &Row<'_>) -> bool {
     let time = u64::try_from(row.created_at).unwrap_or_default();
     id_time.abs_diff(time) > ID_TIME_SLACK
 }
+
+#[cfg(test)]
+mod tests;
