@@ -55,13 +55,9 @@ impl<'a> RawStr<'a> {
         Ok(Cow::Owned(decoded))
     }
 
-    /// Whether the string meant is `name`.
-    pub(crate) fn is(self, name: &str) -> bool {
-        if self.is_escaped {
-            self.decode().is_ok_and(|decoded| decoded == name)
-        } else {
-            self.body == name
-        }
+    /// The string as a key to compare; one that is no text equals no name.
+    pub(crate) fn name(self) -> Cow<'a, str> {
+        self.decode().unwrap_or_default()
     }
 }
 

@@ -48,28 +48,18 @@ impl<'a> RawTweet<'a> {
         let mut tweet = Self::default();
         scanner.peek();
         scanner.object(|scanner, key| {
-            if key.is("id") {
-                tweet.id.number = scanner.scalar()?;
-            } else if key.is("id_str") {
-                tweet.id.twin = scanner.scalar()?;
-            } else if key.is("created_at") {
-                tweet.created_at = scanner.scalar()?;
-            } else if key.is("text") {
-                tweet.text = scanner.scalar()?;
-            } else if key.is("lang") {
-                tweet.lang = scanner.scalar()?;
-            } else if key.is("in_reply_to_user_id") {
-                tweet.reply_to.number = scanner.scalar()?;
-            } else if key.is("in_reply_to_user_id_str") {
-                tweet.reply_to.twin = scanner.scalar()?;
-            } else if key.is("user") {
-                tweet.user = RawUser::scan(scanner)?;
-            } else if key.is("entities") {
-                tweet.hashtags = within(scanner, "hashtags", RawTags::scan)?;
-            } else if key.is("retweeted_status") {
-                tweet.retweeted = within(scanner, "user", RawUser::scan)?;
-            } else {
-                scanner.skip()?;
+            match &*key.name() {
+                "id" => tweet.id.number = scanner.scalar()?,
+                "id_str" => tweet.id.twin = scanner.scalar()?,
+                "created_at" => tweet.created_at = scanner.scalar()?,
+                "text" => tweet.text = scanner.scalar()?,
+                "lang" => tweet.lang = scanner.scalar()?,
+                "in_reply_to_user_id" => tweet.reply_to.number = scanner.scalar()?,
+                "in_reply_to_user_id_str" => tweet.reply_to.twin = scanner.scalar()?,
+                "user" => tweet.user = RawUser::scan(scanner)?,
+                "entities" => tweet.hashtags = within(scanner, "hashtags", RawTags::scan)?,
+                "retweeted_status" => tweet.retweeted = within(scanner, "user", RawUser::scan)?,
+                _ => scanner.skip()?,
             }
             Ok(())
         })?;
@@ -103,16 +93,12 @@ impl<'a> RawUser<'a> {
             return Ok(user);
         }
         scanner.object(|scanner, key| {
-            if key.is("id") {
-                user.id.number = scanner.scalar()?;
-            } else if key.is("id_str") {
-                user.id.twin = scanner.scalar()?;
-            } else if key.is("screen_name") {
-                user.screen_name = scanner.scalar()?;
-            } else if key.is("description") {
-                user.description = scanner.scalar()?;
-            } else {
-                scanner.skip()?;
+            match &*key.name() {
+                "id" => user.id.number = scanner.scalar()?,
+                "id_str" => user.id.twin = scanner.scalar()?,
+                "screen_name" => user.screen_name = scanner.scalar()?,
+                "description" => user.description = scanner.scalar()?,
+                _ => scanner.skip()?,
             }
             Ok(())
         })?;
@@ -182,7 +168,7 @@ fn within<'a, 's, T: Default>(
         return Ok(found);
     }
     scanner.object(|scanner, key| {
-        if key.is(name) {
+        if key.name() == name {
             found = scan(scanner)?;
             Ok(())
         } else {
