@@ -10,6 +10,11 @@
 //! * [`rows`], [`show`], [`report`]: rows, users and figures as text.
 //! * [`generate`]: synthetic raw tweets.
 //! * [`failure`]: what ends a run, and its exit code.
+//!
+//! # Fuzzing
+//!
+//! `fuzz/` is a package of its own for `cargo fuzz` and a nightly compiler. In
+//! this crate's folder: `cargo +nightly fuzz run line`.
 
 pub mod checks;
 pub mod clean;
