@@ -6,11 +6,12 @@
 //! instead of stopping at the first. An empty value counts as not set, because templates of
 //! deployment tools often leave one behind.
 
+mod parse;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::time::Duration;
+
+pub use parse::{millis, number, reply_word, socket_addr};
 
 /// What may be shown of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,59 +296,6 @@ pub fn markdown_table(settings: &[&Setting]) -> String {
         );
     }
     table
-}
-
-/// Parses `IP:PORT`; port 0 picks a free one.
-///
-/// # Errors
-///
-/// What a right value looks like.
-pub fn socket_addr(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080".to_owned())
-}
-
-/// Parses a whole number of milliseconds.
-///
-/// # Errors
-///
-/// What a right value looks like.
-pub fn millis(text: &str) -> Result<Duration, String> {
-    let limit = 86_400_000;
-    match text.parse::<u64>() {
-        Ok(value) if value <= limit => Ok(Duration::from_millis(value)),
-        _ => Err(format!("expected whole milliseconds, 0 to {limit}")),
-    }
-}
-
-/// Parses a whole number within a range.
-///
-/// # Errors
-///
-/// The range.
-pub fn number(range: RangeInclusive<usize>) -> impl FnOnce(&str) -> Result<usize, String> {
-    move |text| match text.parse::<usize>() {
-        Ok(value) if range.contains(&value) => Ok(value),
-        _ => Err(format!(
-            "expected a whole number, {} to {}",
-            range.start(),
-            range.end()
-        )),
-    }
-}
-
-/// Parses text that goes into the first line of a reply: printable, no comma, at most 64 bytes.
-///
-/// # Errors
-///
-/// What a right value looks like.
-pub fn reply_word(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 64 && text.chars().all(|c| !c.is_control() && c != ',');
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("expected at most 64 bytes of printable text without a comma".to_owned())
-    }
 }
 
 #[cfg(test)]
