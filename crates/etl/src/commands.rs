@@ -29,21 +29,21 @@ pub(crate) fn build(options: &Build) -> Result<(), Failure> {
         let written = std::fs::write(path, outcome.stats.to_json());
         written.map_err(|error| Failure::of_output(&path.display().to_string(), &error))?;
     }
-    let published = wait(load(&address, &outcome, &progress))??;
     progress.finish();
-    print!("{}", report::text(&outcome.files, &outcome.stats));
-    println!(
-        "{address} now holds {} users with {} rows in {} bytes, as load {}, after {:.1} s",
+    say(&report::text(&outcome.files, &outcome.stats))?;
+    let published = wait(publish(&address, &outcome, &progress))??;
+    progress.finish();
+    say(&format!(
+        "{address} now holds {} users with {} rows in {} bytes, as load {}, after {:.1} s\n",
         published.meta.users,
         published.meta.rows,
         published.bytes,
         published.meta.generation,
         started.elapsed().as_secs_f64()
-    );
-    Ok(())
+    ))
 }
 
-async fn load(
+async fn publish(
     address: &Address,
     outcome: &Outcome,
     progress: &Shown,
@@ -99,11 +99,10 @@ pub(crate) fn rows(options: &Rows) -> Result<(), Failure> {
 pub(crate) fn show(options: &Show) -> Result<(), Failure> {
     let address = address(&options.database)?;
     let shown = read::for_each_pack(&address, Some(options.user_id), |pack| {
-        print!("{}", show::text(&pack.as_pack(), pack.as_bytes().len()));
-        Ok(())
+        say(&show::text(&pack.as_pack(), pack.as_bytes().len()))
     });
     if wait(shown)?? == 0 {
-        println!("user {}: no contacts", options.user_id);
+        say(&format!("user {}: no contacts\n", options.user_id))?;
     }
     Ok(())
 }
@@ -141,6 +140,16 @@ pub(crate) fn generate(options: &Generate) -> Result<(), Failure> {
         summary.lines, summary.bytes
     );
     Ok(())
+}
+
+/// Writes to standard output. A reader that has seen enough, as `head`, is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::of_output("the standard output", &error)),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// A file to write, or standard output for `-`.

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod progress;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("etl: {failure}");
+            // `eprintln!` panics where errors go to a full disk; the exit code still tells.
+            let _ = writeln!(io::stderr(), "etl: {failure}");
             ExitCode::from(failure.kind.exit_code())
         }
     }

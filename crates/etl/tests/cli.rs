@@ -1,9 +1,9 @@
 //! The program as an operator runs it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -190,4 +190,46 @@ fn tells_whose_fault_it_was() {
     for output in [absent, away, full] {
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
     }
+}
+
+#[test]
+fn an_output_that_takes_no_more_is_told_by_the_exit_code() {
+    let folder = folder("outputs");
+    let path = folder.join("t.db");
+    let database = format!("sqlite://{}", text(&path));
+    let tiny = data("tiny.jsonl");
+    let popular = data("tiny_popular_hashtags.txt");
+    let build_words = [
+        "build",
+        "--input",
+        text(&tiny),
+        "--popular",
+        text(&popular),
+        "--database",
+        &database,
+    ];
+    let into = |words: &[&str], out: Stdio, errors: Stdio| {
+        Command::new(env!("CARGO_BIN_EXE_etl"))
+            .args(words)
+            .env_remove("DATABASE_URL")
+            .stdout(out)
+            .stderr(errors)
+            .status()
+            .expect("the program runs")
+            .code()
+    };
+    let full = || Stdio::from(File::create("/dev/full").expect("a device"));
+    let gone = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    // Counts that cannot be told end the run before anything is published.
+    assert_eq!(into(&build_words, full(), Stdio::null()), Some(74));
+    assert!(!path.exists());
+    assert_eq!(into(&build_words, gone(), Stdio::null()), Some(0));
+    let show = ["show", "301", "--database", &database];
+    assert_eq!(into(&show, full(), Stdio::null()), Some(74));
+    assert_eq!(into(&show, gone(), Stdio::null()), Some(0));
+    assert_eq!(into(&show, full(), full()), Some(74));
 }
