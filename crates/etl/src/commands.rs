@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use database_address::Address;
 use etl::failure::{Failure, FailureKind};
-use etl::load::{Loader, Published};
+use etl::load::{self, Loader, Published};
 use etl::pipeline::{self, BuildError, Outcome};
 use etl::{generate, read, report, rows, show};
 use flate2::Compression;
@@ -22,6 +22,8 @@ pub(crate) fn build(options: &Build) -> Result<(), Failure> {
     let started = Instant::now();
     let address = address(&options.database)?;
     let jobs = options.jobs.map_or_else(cpus, usize::from);
+    // Before hours of reading, not after them.
+    wait(load::probe(&address))??;
     let progress = Shown::new();
     let outcome = pipeline::run(&options.input, &options.popular, jobs, &progress)
         .map_err(|error| of_build(&error))?;

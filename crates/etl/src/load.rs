@@ -6,9 +6,11 @@
 mod mysql;
 mod sqlite;
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use database_address::{Address, Options};
+use sqlx::{ConnectOptions as _, Connection as _};
 use twitter_core::record::{PACK_VERSION, parts};
 use twitter_core::table::{Generation, PacksChecksum, SCHEMA_VERSION, TableMeta};
 
@@ -53,6 +55,33 @@ pub struct Loader {
 enum Target {
     MySql(mysql::Load),
     Sqlite(sqlite::Load),
+}
+
+/// Whether a load could begin, for asking before hours of work. Changes nothing.
+///
+/// # Errors
+///
+/// When the database cannot be reached or refuses the login, or the file's folder is absent.
+pub async fn probe(address: &Address) -> Result<(), Failure> {
+    let options = address
+        .options()
+        .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))?;
+    match options {
+        Options::MySql(options) => {
+            let failed = |error: sqlx::Error| Failure::of_database(address, &error);
+            let connection = options.connect().await.map_err(failed)?;
+            connection.close().await.map_err(failed)
+        }
+        Options::Sqlite(_) => {
+            let folder = address.sqlite_path().and_then(Path::parent);
+            let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_none_or(Path::is_dir) {
+                return Ok(());
+            }
+            let line = format!("{address}: there is no such folder; make it first");
+            Err(Failure::new(FailureKind::Disk, line))
+        }
+    }
 }
 
 impl Loader {

@@ -49,6 +49,10 @@ pub async fn for_each_pack(
             }
         }
         Options::Sqlite(options) => {
+            if address.sqlite_path().is_some_and(|path| !path.exists()) {
+                let line = format!("{address}: there is no such file; `etl build` makes it");
+                return Err(Failure::new(FailureKind::Unavailable, line));
+            }
             let options = options
                 .read_only(true)
                 .busy_timeout(Duration::from_secs(10));

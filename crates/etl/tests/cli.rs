@@ -233,3 +233,19 @@ fn an_output_that_takes_no_more_is_told_by_the_exit_code() {
     assert_eq!(into(&show, gone(), Stdio::null()), Some(0));
     assert_eq!(into(&show, full(), full()), Some(74));
 }
+
+#[test]
+fn a_database_that_is_not_there_is_told_before_the_input_is_read() {
+    let folder = folder("probe");
+    let absent = folder.join("absent.jsonl");
+    let away = build(&absent, "mysql://app@127.0.0.1:1/tripod");
+    assert_eq!(code(&away), Some(69), "{}", stderr(&away));
+    let path = folder.join("none.db");
+    let database = format!("sqlite://{}", text(&path));
+    for words in [["show", "301"], ["rows", "--out=-"]] {
+        let output = etl(&[&words, ["--database", &database].as_slice()].concat());
+        assert_eq!(code(&output), Some(69), "{}", stderr(&output));
+        assert!(stderr(&output).contains("none.db"), "{}", stderr(&output));
+    }
+    assert!(!path.exists());
+}
