@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use database_address::{Address, Options};
 use deadpool::managed::Pool;
+use futures_util::{Stream, TryStreamExt as _};
+use sqlx::error::DatabaseError;
 use twitter_core::error::{MetaError, PackError};
 use twitter_core::record::{Joiner, OwnedPack, PACK_VERSION};
 use twitter_core::table::{META_PART, META_USER_ID, SCHEMA_VERSION, TABLE, TableMeta};
@@ -120,9 +122,14 @@ impl StoreError {
         }
     }
 
-    /// The one line that a person needs, from what sqlx says.
-    fn of_sqlx(error: &sqlx::Error, is_no_table: impl FnOnce(&sqlx::Error) -> bool) -> Self {
-        if is_no_table(error) {
+    /// The one line that a person needs, from what sqlx says. `is_no_table` knows how this kind of
+    /// database says that.
+    fn of_sqlx(
+        address: &Address,
+        error: &sqlx::Error,
+        is_no_table: fn(&dyn DatabaseError) -> bool,
+    ) -> Self {
+        if error.as_database_error().is_some_and(is_no_table) {
             return Self::NoTable;
         }
         let text = match error {
@@ -131,7 +138,7 @@ impl StoreError {
             sqlx::Error::Tls(error) => format!("no TLS with the database: {error}"),
             other => other.to_string(),
         };
-        Self::Failed(text.replace('\n', " ").into())
+        Self::Failed(format!("{address}: {}", text.replace('\n', " ")).into())
     }
 }
 
@@ -192,6 +199,21 @@ impl Store {
             AnyPool::Sqlite(pool) => pool::rows(pool, user_id, self.query_deadline).await,
         }
     }
+}
+
+/// Gathers the rows of one key as they arrive; `fields` takes part and pack from a row.
+async fn gather<R>(
+    mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
+    fields: impl Fn(&R) -> Result<(u16, &[u8]), sqlx::Error>,
+) -> Result<Result<Rows, PackError>, sqlx::Error> {
+    let mut found = Rows::default();
+    while let Some(row) = rows.try_next().await? {
+        let (part, pack) = fields(&row)?;
+        if let Err(error) = found.push(part, pack) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(found))
 }
 
 /// Options for the driver that the address was recognised for.

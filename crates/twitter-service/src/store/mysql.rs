@@ -1,11 +1,11 @@
 //! MySQL and MariaDB.
 
 use database_address::{Address, Options};
-use futures_util::TryStreamExt as _;
-use sqlx::mysql::MySqlConnection;
+use sqlx::error::DatabaseError;
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, ROWS_QUERY, Rows, StoreError, options};
+use super::{Driver, ROWS_QUERY, Rows, StoreError, gather, options};
 
 /// More than the statements there are: an eviction would send a command without a reply, which
 /// this version of sqlx follows with a stall of 40 ms (it does not set TCP_NODELAY).
@@ -25,19 +25,14 @@ impl MySql {
     }
 
     fn error(&self, error: &sqlx::Error) -> StoreError {
-        let is_no_table = |error: &sqlx::Error| {
-            error
-                .as_database_error()
-                .and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>())
-                .is_some_and(|error| error.number() == NO_SUCH_TABLE)
-        };
-        match StoreError::of_sqlx(error, is_no_table) {
-            StoreError::Failed(text) => {
-                StoreError::Failed(format!("{}: {text}", self.address).into())
-            }
-            other => other,
-        }
+        StoreError::of_sqlx(&self.address, error, is_no_table)
     }
+}
+
+fn is_no_table(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .is_some_and(|error| error.number() == NO_SUCH_TABLE)
 }
 
 impl Driver for MySql {
@@ -61,19 +56,8 @@ impl Driver for MySql {
         connection: &mut MySqlConnection,
         user_id: u64,
     ) -> Result<Rows, StoreError> {
-        let read = async {
-            let mut found = Rows::default();
-            let mut rows = sqlx::query(ROWS_QUERY).bind(user_id).fetch(connection);
-            while let Some(row) = rows.try_next().await? {
-                let part: u16 = row.try_get(0)?;
-                let pack: &[u8] = row.try_get(1)?;
-                if let Err(error) = found.push(part, pack) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(found))
-        };
-        let found: Result<_, sqlx::Error> = read.await;
+        let rows = sqlx::query(ROWS_QUERY).bind(user_id).fetch(connection);
+        let found = gather(rows, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await;
         Ok(found.map_err(|error| self.error(&error))??)
     }
 }

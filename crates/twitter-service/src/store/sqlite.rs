@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use database_address::{Address, Options};
-use futures_util::TryStreamExt as _;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, ROWS_QUERY, Rows, StoreError, options};
+use super::{Driver, ROWS_QUERY, Rows, StoreError, gather, options};
 
 /// How long to wait while a load of the table commits.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -25,18 +25,12 @@ impl Sqlite {
     }
 
     fn error(&self, error: &sqlx::Error) -> StoreError {
-        let is_no_table = |error: &sqlx::Error| {
-            error
-                .as_database_error()
-                .is_some_and(|error| error.message().starts_with("no such table"))
-        };
-        match StoreError::of_sqlx(error, is_no_table) {
-            StoreError::Failed(text) => {
-                StoreError::Failed(format!("{}: {text}", self.address).into())
-            }
-            other => other,
-        }
+        StoreError::of_sqlx(&self.address, error, is_no_table)
     }
+}
+
+fn is_no_table(error: &dyn DatabaseError) -> bool {
+    error.message().starts_with("no such table")
 }
 
 impl Driver for Sqlite {
@@ -61,20 +55,10 @@ impl Driver for Sqlite {
         connection: &mut SqliteConnection,
         user_id: u64,
     ) -> Result<Rows, StoreError> {
-        let read = async {
-            let mut found = Rows::default();
-            let id = user_id.cast_signed();
-            let mut rows = sqlx::query(ROWS_QUERY).bind(id).fetch(connection);
-            while let Some(row) = rows.try_next().await? {
-                let part: u16 = row.try_get(0)?;
-                let pack: &[u8] = row.try_get(1)?;
-                if let Err(error) = found.push(part, pack) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(found))
-        };
-        let found: Result<_, sqlx::Error> = read.await;
+        let rows = sqlx::query(ROWS_QUERY)
+            .bind(user_id.cast_signed())
+            .fetch(connection);
+        let found = gather(rows, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await;
         Ok(found.map_err(|error| self.error(&error))??)
     }
 }
