@@ -27,8 +27,6 @@ service_kit::labels! {
         Invalid => "invalid",
         /// Too many heavy requests are waiting.
         Busy => "busy",
-        /// A fault of ours.
-        Failed => "failed",
     }
 }
 

@@ -1,6 +1,7 @@
 //! One function for each route.
 
 use blockchain_core::{Reason, Scratch};
+use service_kit::compute::PoolFull;
 use service_kit::request::Query;
 use service_kit::respond::{ContentType, Reply};
 
@@ -8,6 +9,9 @@ use crate::app::{App, Outcome};
 
 /// Replies that take more tries than this on average, at some 50 ns each, leave the worker.
 const HEAVY_TRIES: u64 = 4_000;
+/// Packed requests of more characters than this inflate to more than [`HEAVY_JSON_BYTES`], but for
+/// texts that hardly shrink.
+const HEAVY_PACKED_BYTES: usize = 32 * 1024;
 /// Requests of more inflated bytes than this leave the worker: parsing and checking them takes
 /// hundreds of microseconds.
 const HEAVY_JSON_BYTES: usize = 64 * 1024;
@@ -40,6 +44,9 @@ pub(crate) async fn chain(app: &App, query: Query<'_>) -> Reply {
 }
 
 fn answer_light(app: &App, packed: &[u8]) -> Result<Light, Reason> {
+    if packed.len() > HEAVY_PACKED_BYTES {
+        return Ok(Light::Heavy);
+    }
     let mut scratch = app.scratch.borrow_mut();
     let Scratch { unpacker, packer } = &mut *scratch;
     let text = unpacker.unpack(packed)?;
@@ -66,12 +73,7 @@ async fn answer_heavy(app: &App, packed: Vec<u8>) -> Reply {
     match app.compute.run(job).await {
         Ok(Ok(body)) => Reply::ok(Outcome::MinedHeavy, ContentType::Text, body),
         Ok(Err(reason)) => invalid(app, reason),
-        Err(service_kit::compute::ComputeError::Full) => {
-            Reply::unavailable(Outcome::Busy, "too many heavy requests are waiting\n")
-        }
-        Err(service_kit::compute::ComputeError::Panicked) => {
-            Reply::internal_error(Outcome::Failed, "the request could not be answered\n")
-        }
+        Err(PoolFull) => Reply::unavailable(Outcome::Busy, "too many heavy requests are waiting\n"),
     }
 }
 

@@ -62,6 +62,9 @@ pub enum AddressError {
     /// No path behind `sqlite://`.
     #[error("the address names no file: expected sqlite://PATH")]
     NoPath,
+    /// Parameters behind a path, which would become part of the file's name.
+    #[error("sqlite:// takes a path and no parameters")]
+    Query,
     /// A CA bundle and an address that turns TLS off.
     #[error("a CA bundle is given, but the address says ssl-mode={0}")]
     TlsOff(&'static str),
@@ -87,6 +90,7 @@ impl Address {
         ca_file: Option<PathBuf>,
     ) -> Result<Self, AddressError> {
         let kind = match url.split_once("://") {
+            Some(("sqlite", path)) if path.contains('?') => return Err(AddressError::Query),
             Some(("sqlite", "")) => return Err(AddressError::NoPath),
             Some(("sqlite", path)) => Kind::Sqlite(PathBuf::from(path)),
             Some(("mysql" | "mariadb", _)) => Kind::MySql(Box::new(mysql(url, ca_file)?)),
@@ -158,7 +162,9 @@ fn mysql(url: &str, ca_file: Option<PathBuf>) -> Result<MySqlConnectOptions, Add
     let mut options: MySqlConnectOptions = url
         .parse()
         .map_err(|error: sqlx::Error| AddressError::MySql(error.to_string()))?;
-    if options.get_database().is_none_or(str::is_empty) {
+    // An `@` in it is the rest of a password with an unescaped `/`.
+    let is_name = |name: &str| !name.is_empty() && !name.contains('@');
+    if !options.get_database().is_some_and(is_name) {
         return Err(AddressError::NoDatabase);
     }
     if let Some(ca_file) = ca_file {
@@ -178,6 +184,7 @@ fn mysql(url: &str, ca_file: Option<PathBuf>) -> Result<MySqlConnectOptions, Add
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None)
+        .set_names(false)
         .disable_statement_logging())
 }
 
@@ -215,6 +222,14 @@ mod tests {
         assert!(matches!(parse("postgres://x/y"), Err(AddressError::Scheme)));
         assert!(matches!(parse("target/x.db"), Err(AddressError::Scheme)));
         assert!(matches!(parse("sqlite://"), Err(AddressError::NoPath)));
+        assert!(matches!(
+            parse("sqlite://x?mode=rwc"),
+            Err(AddressError::Query)
+        ));
+        assert!(matches!(
+            parse("mysql://u:12/34@h/d"),
+            Err(AddressError::NoDatabase)
+        ));
         assert!(matches!(
             parse("mysql://u@h:3306"),
             Err(AddressError::NoDatabase)

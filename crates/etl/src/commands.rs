@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use database_address::Address;
-use etl::failure::{Failure, FailureKind};
+use etl::failure::{Failure, FailureKind, complain};
 use etl::load::{self, Loader, Published};
 use etl::pipeline::{self, BuildError, Outcome};
 use etl::{generate, read, report, rows, show};
@@ -68,7 +68,7 @@ async fn publish(
 fn of_build(error: &BuildError) -> Failure {
     if let BuildError::CheckFailed(lines) = error {
         for line in lines {
-            eprintln!("etl: check failed: {line}");
+            complain(&format!("check failed: {line}"));
         }
     }
     let kind = match error {
@@ -85,16 +85,28 @@ pub(crate) fn rows(options: &Rows) -> Result<(), Failure> {
     let address = address(&options.database)?;
     let path = options.out.display().to_string();
     let failed = |error: &io::Error| Failure::of_output(&path, error);
-    let mut out = open(&options.out).map_err(|error| failed(&error))?;
-    writeln!(out, "{}", rows::HEADER).map_err(|error| failed(&error))?;
+    let with_header = || -> io::Result<Box<dyn Write>> {
+        let mut out = open(&options.out)?;
+        writeln!(out, "{}", rows::HEADER)?;
+        Ok(out)
+    };
+    // With the first pack: an old file is not emptied for a database that is not there.
+    let mut begun = None;
     let written = read::for_each_pack(&address, None, |pack| {
-        let pack = pack.as_pack();
-        let mut rows = pack.rows();
-        rows.try_for_each(|row| rows::write_row(&row, &mut out))
-            .map_err(|error| failed(&error))
+        let mut write = || {
+            let out = match &mut begun {
+                Some(out) => out,
+                None => begun.insert(with_header()?),
+            };
+            let pack = pack.as_pack();
+            let mut rows = pack.rows();
+            rows.try_for_each(|row| rows::write_row(&row, out))
+        };
+        write().map_err(|error| failed(&error))
     });
     wait(written)??;
-    out.flush().map_err(|error| failed(&error))
+    let end = || begun.map_or_else(with_header, Ok)?.flush();
+    end().map_err(|error| failed(&error))
 }
 
 /// What the table holds of one user.
@@ -137,10 +149,10 @@ pub(crate) fn generate(options: &Generate) -> Result<(), Failure> {
         }
     };
     let summary = write().map_err(|error| Failure::of_output(&path, &error))?;
-    eprintln!(
-        "etl: {} lines, {} bytes to {path}",
+    complain(&format!(
+        "{} lines, {} bytes to {path}",
         summary.lines, summary.bytes
-    );
+    ));
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! What can end a run, and the exit code that says so to scripts.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
+use std::time::Duration;
 
 /// Why a run ended without its result. The text is one line: what, where and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,29 @@ impl Failure {
         };
         Self::new(kind, format!("{place}: {text}"))
     }
+}
+
+/// How long a database may take to accept a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Waits for a connection, but not for ever.
+pub(crate) async fn connected<C>(
+    place: &impl fmt::Display,
+    connecting: impl Future<Output = Result<C, sqlx::Error>>,
+) -> Result<C, Failure> {
+    let connected = tokio::time::timeout(CONNECT_DEADLINE, connecting).await;
+    let connected = connected.map_err(|_| {
+        let seconds = CONNECT_DEADLINE.as_secs();
+        let line = format!("{place}: the database does not answer within {seconds} s");
+        Failure::new(FailureKind::Unavailable, line)
+    })?;
+    connected.map_err(|error| Failure::of_database(place, &error))
+}
+
+/// Writes a line to standard error. Where that is full or closed nothing can be said, and the exit
+/// code still tells; `eprintln!` would panic.
+pub fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "etl: {line}");
 }
 
 /// SQLite's primary result codes for a disk that fails: read-only, I/O error, full, cannot open.

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use twitter_core::record::{PACK_VERSION, parts};
 use twitter_core::table::{Generation, PacksChecksum, SCHEMA_VERSION, TableMeta};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, connected};
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub async fn probe(address: &Address) -> Result<(), Failure> {
     match options {
         Options::MySql(options) => {
             let failed = |error: sqlx::Error| Failure::of_database(address, &error);
-            let connection = options.connect().await.map_err(failed)?;
+            let connection = connected(address, options.connect()).await?;
             connection.close().await.map_err(failed)
         }
         Options::Sqlite(_) => {

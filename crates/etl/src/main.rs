@@ -4,11 +4,10 @@ mod args;
 mod commands;
 mod progress;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use etl::failure::FailureKind;
+use etl::failure::{FailureKind, complain};
 
 use crate::args::{Arguments, Command};
 
@@ -38,8 +37,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // `eprintln!` panics where errors go to a full disk; the exit code still tells.
-            let _ = writeln!(io::stderr(), "etl: {failure}");
+            complain(&failure.line);
             ExitCode::from(failure.kind.exit_code())
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use etl::failure::complain;
 use etl::pipeline::{Pass, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -92,7 +93,10 @@ impl Shown {
         if state.said.elapsed() >= LINE_PAUSE {
             state.said = Instant::now();
             let percent = state.done * 100 / state.total.max(1);
-            eprintln!("etl: {} {percent} %, {} lines", state.what, state.lines);
+            complain(&format!(
+                "{} {percent} %, {} lines",
+                state.what, state.lines
+            ));
         }
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Row as _};
 use twitter_core::record::{Joiner, OwnedPack};
 use twitter_core::table::{META_PART, META_USER_ID};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, connected};
 
 const ALL_MYSQL: &str = "SELECT user_id, part, pack FROM user_pack ORDER BY user_id, part";
 const ONE_MYSQL: &str = "SELECT user_id, part, pack FROM user_pack WHERE user_id = ? ORDER BY part";
@@ -36,7 +36,7 @@ pub async fn for_each_pack(
         .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))?;
     match options {
         Options::MySql(options) => {
-            let mut connection = options.connect().await.map_err(|error| failed(&error))?;
+            let mut connection = connected(address, options.connect()).await?;
             let query = match only {
                 Some(user_id) => sqlx::query(ONE_MYSQL).bind(user_id),
                 None => sqlx::query(ALL_MYSQL),
@@ -56,7 +56,7 @@ pub async fn for_each_pack(
             let options = options
                 .read_only(true)
                 .busy_timeout(Duration::from_secs(10));
-            let mut connection = options.connect().await.map_err(|error| failed(&error))?;
+            let mut connection = connected(address, options.connect()).await?;
             let query = match only {
                 Some(user_id) => sqlx::query(ONE_SQLITE).bind(user_id.cast_signed()),
                 None => sqlx::query(ALL_SQLITE),

@@ -105,6 +105,8 @@ impl Excluded {
     /// Reads a list of one tag a line; blank lines are ignored, and so is white
     /// space around a tag.
     pub fn parse(text: &str) -> Self {
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let tags = text.lines().map(str::trim).filter(|tag| !tag.is_empty());
         Self(tags.map(|tag| lower_tag(tag).into_owned()).collect())
     }

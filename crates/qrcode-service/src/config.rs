@@ -33,7 +33,7 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let auth_url = reader.optional(&AUTH_URL, auth_url);
-        let auth_timeout = reader.value(&AUTH_TIMEOUT_MS, config::millis);
+        let auth_timeout = reader.value(&AUTH_TIMEOUT_MS, config::positive_millis);
         Some(Self {
             auth_url: auth_url?,
             auth_timeout: auth_timeout?,
@@ -46,7 +46,12 @@ fn auth_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|_| expected.to_owned())?;
     let mut parts = uri.into_parts();
     let plain_http = parts.scheme.as_ref().is_some_and(|s| s.as_str() == "http");
-    if !plain_http || parts.authority.is_none() {
+    let host = parts
+        .authority
+        .as_ref()
+        .map_or("", |authority| authority.as_str());
+    // Credentials would be shown by --print-config and never sent.
+    if !plain_http || host.is_empty() || host.contains('@') {
         return Err(expected.to_owned());
     }
     if parts.path_and_query.as_ref().is_none_or(|path| path == "/") {
@@ -78,7 +83,13 @@ mod tests {
 
     #[test]
     fn other_schemes_and_bare_hosts_are_refused() {
-        for text in ["https://auth:9000", "auth:9000", "/rest_auth", "http://"] {
+        for text in [
+            "https://auth:9000",
+            "auth:9000",
+            "/rest_auth",
+            "http://",
+            "http://user:secret@auth:9000",
+        ] {
             assert!(auth_url(text).is_err(), "{text}");
         }
     }

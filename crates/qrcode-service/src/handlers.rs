@@ -1,7 +1,7 @@
 //! One function for each route.
 
 use qrcode_core::{MAX_ENCODED_LEN, Message};
-use service_kit::compute::ComputeError;
+use service_kit::compute::PoolFull;
 use service_kit::request::{Query, Value};
 use service_kit::respond::{ContentType, Reply};
 
@@ -45,7 +45,7 @@ async fn answer(
                     Ok(match tokens.exchange(&message, timestamp).await {
                         Ok(token) => reply(app, Outcome::Token, token.as_bytes()),
                         Err(error) => {
-                            tracing::warn!(%error, "no token");
+                            tracing::debug!(%error, "no token");
                             Reply::bad_gateway(Outcome::TokenFailed, error.public_line())
                         }
                     })
@@ -82,11 +82,6 @@ pub(crate) async fn image(app: &App, query: Query<'_>) -> Reply {
     match app.compute.run(move || request.draw()).await {
         Ok(Ok(picture)) => Reply::ok(Outcome::Image, content_type, picture),
         Ok(Err(error)) => Reply::bad_request(Outcome::ImageRefused, format!("{error}\n")),
-        Err(ComputeError::Full) => {
-            Reply::unavailable(Outcome::ImageBusy, "too many pictures are waiting\n")
-        }
-        Err(ComputeError::Panicked) => {
-            Reply::internal_error(Outcome::ImageRefused, "the picture could not be drawn\n")
-        }
+        Err(PoolFull) => Reply::unavailable(Outcome::ImageBusy, "too many pictures are waiting\n"),
     }
 }

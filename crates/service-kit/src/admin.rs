@@ -50,7 +50,9 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(75))
+                // Idle connections would take the probes' places.
+                .keep_alive(false)
+                .header_read_timeout(Duration::from_secs(5))
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
@@ -83,7 +85,7 @@ impl Admin {
     fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
         let phase = self.drain.phase();
         let ready = phase == Phase::Serving && self.health.is_ready();
-        let (content_type, body) = if query.is_some_and(|query| query.starts_with("verbose")) {
+        let (content_type, body) = if query.is_some_and(|query| query == "verbose") {
             let phase = Phase::ALL.get(phase.index()).copied().unwrap_or_default();
             let latches = self.health.json();
             let shown = serde_json::json!({"ready": ready, "phase": phase, "latches": latches});

@@ -18,52 +18,62 @@ pub(crate) enum Command {
     Healthcheck { path: &'static str },
 }
 
+/// The words after the program's name, understood as far as possible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandLine {
+    pub(crate) command: Command,
+    pub(crate) flags: Flags,
+    /// One line for each word that is not understood.
+    pub(crate) mistakes: Vec<String>,
+}
+
 /// Reads the words after the program's name.
-///
-/// # Errors
-///
-/// One line for each word that is not understood.
-pub(crate) fn parse(
-    words: impl IntoIterator<Item = String>,
-    settings: &[&Setting],
-) -> Result<(Command, Flags), Vec<String>> {
-    let mut command = Command::Run;
-    let mut flags = Flags::new();
-    let mut mistakes = Vec::new();
-    let mut words = words.into_iter();
+pub(crate) fn parse(words: impl IntoIterator<Item = String>, settings: &[&Setting]) -> CommandLine {
+    let mut line = CommandLine {
+        command: Command::Run,
+        flags: Flags::new(),
+        mistakes: Vec::new(),
+    };
+    let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
-        match word.as_str() {
-            "--check-config" => command = Command::CheckConfig,
-            "--print-config" => command = Command::PrintConfig,
-            "--help" | "-h" => command = Command::Help,
-            "--version" | "-V" => command = Command::Version,
-            "healthcheck" => command = Command::Healthcheck { path: "/readyz" },
-            "--live" => command = Command::Healthcheck { path: "/livez" },
-            other => {
-                let (flag, inline) = match other.split_once('=') {
-                    Some((flag, value)) => (flag, Some(value.to_owned())),
-                    None => (other, None),
-                };
-                let Some(setting) = settings.iter().find(|s| s.flag() == flag) else {
-                    mistakes.push(format!(
-                        "\"{other}\" is not an option; --help lists them all"
-                    ));
-                    continue;
-                };
-                match inline.or_else(|| words.next()) {
-                    Some(value) => {
-                        flags.insert(setting.name, value);
-                    }
-                    None => mistakes.push(format!("{flag} needs a value: {}", setting.help)),
+        line.command = match (word.as_str(), line.command) {
+            ("--check-config", _) => Command::CheckConfig,
+            ("--print-config", _) => Command::PrintConfig,
+            ("--help" | "-h", _) => Command::Help,
+            ("--version" | "-V", _) => Command::Version,
+            ("healthcheck", _) => Command::Healthcheck { path: "/readyz" },
+            ("--live", Command::Healthcheck { .. }) => Command::Healthcheck { path: "/livez" },
+            (flag, command) => {
+                // A value that begins like a flag is most likely a forgotten one.
+                let mut next = || words.next_if(|word| !word.starts_with("--"));
+                match setting(flag, &mut next, settings) {
+                    Ok((name, value)) => drop(line.flags.insert(name, value)),
+                    Err(mistake) => line.mistakes.push(mistake),
                 }
+                command
             }
-        }
+        };
     }
-    if mistakes.is_empty() {
-        Ok((command, flags))
-    } else {
-        Err(mistakes)
-    }
+    line
+}
+
+/// The setting that a flag names, with its value behind `=` or in the next word.
+fn setting(
+    word: &str,
+    next: &mut dyn FnMut() -> Option<String>,
+    settings: &[&Setting],
+) -> Result<(&'static str, String), String> {
+    let (flag, inline) = match word.split_once('=') {
+        Some((flag, value)) => (flag, Some(value.to_owned())),
+        None => (word, None),
+    };
+    let setting = settings
+        .iter()
+        .find(|setting| setting.flag() == flag)
+        .ok_or_else(|| format!("{flag} is not an option; --help lists them all"))?;
+    let value = inline.or_else(next);
+    let value = value.ok_or_else(|| format!("{flag} needs a value: {}", setting.help))?;
+    Ok((setting.name, value))
 }
 
 /// The text of `--help`.
@@ -149,16 +159,21 @@ mod tests {
     #[test]
     fn takes_a_flag_with_its_value_behind_it_or_behind_an_equals_sign() {
         for line in ["--team-id red", "--team-id=red"] {
-            let (command, flags) = parse(words(line), SETTINGS).unwrap();
-            assert_eq!(command, Command::Run);
-            assert_eq!(flags.get("TEAM_ID").map(String::as_str), Some("red"));
+            let line = parse(words(line), SETTINGS);
+            assert_eq!(line.command, Command::Run);
+            assert_eq!(line.mistakes, [""; 0]);
+            assert_eq!(line.flags.get("TEAM_ID").map(String::as_str), Some("red"));
         }
     }
 
     #[test]
     fn names_every_word_it_does_not_understand() {
-        let mistakes = parse(words("--colour red --team-id"), SETTINGS).unwrap_err();
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        let line = parse(
+            words("--colour red --team-id --team-id=blue --live"),
+            SETTINGS,
+        );
+        assert_eq!(line.mistakes.len(), 4, "{:?}", line.mistakes);
+        assert_eq!(line.flags.get("TEAM_ID").map(String::as_str), Some("blue"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// How many jobs may wait for each one that runs.
-const WAITING_PER_THREAD: usize = 32;
+/// How many jobs may wait for each one that runs. A burst of heavy requests is worked off rather
+/// than refused: the deadline of requests ends what would take too long.
+const WAITING_PER_THREAD: usize = 1024;
 
 /// Runs heavy jobs on threads of their own, a bounded number at a time.
 #[derive(Clone, Debug)]
@@ -14,16 +15,10 @@ pub struct ComputePool {
     admitted: Arc<Semaphore>,
 }
 
-/// Why a job was not done.
+/// As many jobs wait as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ComputeError {
-    /// As many jobs wait as may.
-    #[error("too many heavy requests are waiting")]
-    Full,
-    /// The job panicked.
-    #[error("the job panicked")]
-    Panicked,
-}
+#[error("too many heavy requests are waiting")]
+pub struct PoolFull;
 
 impl ComputePool {
     pub(crate) fn new(threads: usize) -> Self {
@@ -39,24 +34,35 @@ impl ComputePool {
     ///
     /// # Errors
     ///
-    /// [`ComputeError::Full`] at once when too many jobs wait already; a panic of the job.
+    /// [`PoolFull`] at once when too many jobs wait already.
+    ///
+    /// # Panics
+    ///
+    /// When the job does: its request is then lost like any other whose handler panics.
     pub async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ComputeError> {
+    ) -> Result<T, PoolFull> {
         let admitted = Arc::clone(&self.admitted)
             .try_acquire_owned()
-            .map_err(|_| ComputeError::Full)?;
+            .map_err(|_| PoolFull)?;
         let running = Arc::clone(&self.running)
             .acquire_owned()
             .await
-            .map_err(|_| ComputeError::Full)?;
+            .map_err(|_| PoolFull)?;
         let task = tokio::task::spawn_blocking(move || {
             let result = job();
             drop((running, admitted));
             result
         });
-        task.await.map_err(|_| ComputeError::Panicked)
+        match task.await {
+            Ok(result) => Ok(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is being shut down, and this task with it.
+                Err(_) => Err(PoolFull),
+            },
+        }
     }
 }
 
@@ -79,7 +85,7 @@ mod tests {
         for job in &mut waiting {
             assert!(futures_poll(job).await.is_none());
         }
-        assert_eq!(pool.run(|| ()).await, Err(ComputeError::Full));
+        assert_eq!(pool.run(|| ()).await, Err(PoolFull));
         drop(end);
         assert_eq!(blocker.await, Ok(()));
         for (number, job) in waiting.into_iter().enumerate() {
@@ -91,10 +97,12 @@ mod tests {
     async fn a_panicking_job_frees_its_place() {
         let pool = ComputePool::new(1);
         for _ in 0..100 {
-            assert_eq!(
-                pool.run(|| panic!("on purpose")).await,
-                Err::<(), _>(ComputeError::Panicked)
-            );
+            let pool = pool.clone();
+            let panicked = tokio::spawn(async move {
+                let job: fn() = || panic!("on purpose");
+                pool.run(job).await
+            });
+            assert!(panicked.await.expect_err("it panics").is_panic());
         }
         assert_eq!(pool.run(|| 1).await, Ok(1));
     }

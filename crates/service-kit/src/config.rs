@@ -11,7 +11,7 @@ mod parse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-pub use parse::{millis, number, reply_word, socket_addr};
+pub use parse::{millis, number, positive_millis, reply_word, socket_addr};
 
 /// What may be shown of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,11 @@ impl Setting {
 /// ```
 pub fn mask_url_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+        // Not a URL, but perhaps meant as one.
+        return match url.rsplit_once('@') {
+            Some((_, host)) => format!("***@{host}"),
+            None => url.to_owned(),
+        };
     };
     // The last `@` of the whole text: a raw `/` or `?` in a password must not uncover its tail.
     let Some((user_info, host)) = rest.rsplit_once('@') else {
@@ -364,6 +368,10 @@ mod tests {
         let mistakes = reader.finish().unwrap_err().to_string();
         assert!(mistakes.contains("mysql://app:***@db:3306/tripod"));
         assert!(!mistakes.contains("p@ss") && !mistakes.contains("w?rd"));
+
+        for typo in ["mysql:/app:s3cret@db/x", "mysql//app:s3cret@db/x"] {
+            assert_eq!(mask_url_password(typo), "***@db/x");
+        }
 
         let mut reader = Reader::new(&environment, &flags);
         assert_eq!(reader.optional(&URL, text), Some(Some(secret.to_owned())));

@@ -72,7 +72,8 @@ pub trait Service: Sized + 'static {
     /// Which route a path belongs to.
     fn route(path: &str) -> Option<Self::Route>;
 
-    /// Answers a GET or HEAD. The future is dropped when the client goes away.
+    /// Answers a GET or HEAD. The future is dropped at the request deadline, and when the
+    /// connection is cut.
     fn call(&self, route: Self::Route, request: Request<'_>) -> impl Future<Output = Reply>;
 }
 

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::metrics::WorkerGauge;
+
 /// Limits that belong to a service's contract, not to its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContractLimits {
@@ -14,8 +16,9 @@ pub struct ContractLimits {
     pub small_replies: bool,
 }
 
-/// Room for header fields beside the target; a longer head is answered 431.
-pub(crate) const HEADER_BYTES: usize = 64 * 1024;
+/// Room for header fields beside the target; a longer head is answered 431. So is a target that
+/// fills this room too, because it must be read to its end to be told from header fields.
+pub(crate) const HEADER_BYTES: usize = 128 * 1024;
 
 /// Limits that settings choose; each worker gets its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,55 +32,67 @@ pub(crate) struct WorkerLimits {
 /// Counts the requests in hand of one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
-    count: Rc<Cell<usize>>,
+    count: Rc<Count>,
     limit: usize,
 }
 
+#[derive(Debug)]
+struct Count {
+    now: Cell<usize>,
+    gauge: WorkerGauge,
+}
+
+impl Count {
+    fn set(&self, count: usize) {
+        self.now.set(count);
+        self.gauge.set(count as u64);
+    }
+}
+
 impl InFlight {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, gauge: WorkerGauge) -> Self {
+        let now = Cell::new(0);
         Self {
-            count: Rc::default(),
+            count: Rc::new(Count { now, gauge }),
             limit: limit.max(1),
         }
     }
 
     /// A place for one more request, or `None` when there are too many.
     pub(crate) fn enter(&self) -> Option<InFlightPlace> {
-        let count = self.count.get();
+        let count = self.count.now.get();
         if count >= self.limit {
             return None;
         }
         self.count.set(count + 1);
         Some(InFlightPlace(Rc::clone(&self.count)))
     }
-
-    pub(crate) fn count(&self) -> usize {
-        self.count.get()
-    }
 }
 
-/// One request's place; dropping it makes room.
+/// One request's place; dropping it makes room, also when the request is cancelled or panics.
 #[derive(Debug)]
-pub(crate) struct InFlightPlace(Rc<Cell<usize>>);
+pub(crate) struct InFlightPlace(Rc<Count>);
 
 impl Drop for InFlightPlace {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.0.set(self.0.now.get().saturating_sub(1));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let in_flight = InFlight::new(1);
+        let gauge = Metrics::new("test", 1).gauge("in_flight", "Test.");
+        let in_flight = InFlight::new(1, gauge.worker(0));
         let place = in_flight.enter();
         assert!(place.is_some());
         assert!(in_flight.enter().is_none());
         drop(place);
         assert!(in_flight.enter().is_some());
-        assert_eq!(in_flight.count(), 0);
+        assert_eq!(in_flight.count.now.get(), 0);
     }
 }

@@ -73,16 +73,23 @@ pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// What waits in the kernel at this moment, without waiting for more.
-pub(crate) fn accept_waiting(listener: &TcpListener) -> Option<TcpStream> {
-    let waker = std::task::Waker::noop();
-    let mut context = std::task::Context::from_waker(waker);
-    match listener.poll_accept(&mut context) {
-        std::task::Poll::Ready(Ok((stream, _peer))) => {
-            set_options(&stream);
-            Some(stream)
+/// What waits in the kernel at this moment, without waiting for more. Asks the kernel itself: the
+/// runtime knows only what it was told before, and hands out a limited number at a time.
+pub(crate) fn accept_waiting(listener: &std::net::TcpListener) -> Option<TcpStream> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _peer)) => {
+                let stream = stream
+                    .set_nonblocking(true)
+                    .and_then(|()| TcpStream::from_std(stream));
+                if let Ok(stream) = stream {
+                    set_options(&stream);
+                    return Some(stream);
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return None,
         }
-        _ => None,
     }
 }
 

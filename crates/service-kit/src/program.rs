@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::admin::{self, Admin};
-use crate::cli::{self, Command};
+use crate::cli::{self, Command, CommandLine};
 use crate::compute::ComputePool;
-use crate::config::{self, Effective, Flags, Mistakes, Reader, Setting};
+use crate::config::{self, Effective, Mistakes, Reader, Setting};
 use crate::drain::{self, Drain, Phase, Stop, StopSignals};
 use crate::health::Health;
 use crate::limits::WorkerLimits;
@@ -39,18 +40,11 @@ pub fn main<S: Service>() -> ExitCode {
         .chain(S::SETTINGS)
         .copied()
         .collect();
-    let words = std::env::args().skip(1);
-    let (command, flags) = match cli::parse(words, &all) {
-        Ok(parsed) => parsed,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                eprintln!("{program}: {mistake}");
-            }
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    let environment = |name: &str| std::env::var(name).ok();
-    match command {
+    // What is not UTF-8 is kept with replacement characters, so that a parser refuses it.
+    let words = std::env::args_os().skip(1);
+    let line = cli::parse(words.map(|word| word.to_string_lossy().into_owned()), &all);
+    let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+    match line.command {
         Command::Help => {
             print!("{}", cli::help(&program, S::ABOUT, &all));
             ExitCode::SUCCESS
@@ -59,9 +53,9 @@ pub fn main<S: Service>() -> ExitCode {
             println!("{program} {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        Command::Healthcheck { path } => healthcheck(&program, path, &environment, &flags),
-        Command::CheckConfig | Command::PrintConfig | Command::Run => {
-            match read_settings::<S>(&environment, &flags) {
+        Command::Healthcheck { path } => healthcheck(&program, path, &environment, line),
+        command @ (Command::CheckConfig | Command::PrintConfig | Command::Run) => {
+            match read_settings::<S>(&environment, line) {
                 Err(mistakes) => {
                     eprintln!("{program}: {mistakes}");
                     ExitCode::from(EXIT_USAGE)
@@ -84,15 +78,24 @@ fn healthcheck(
     program: &str,
     path: &'static str,
     environment: &dyn Fn(&str) -> Option<String>,
-    flags: &Flags,
+    line: CommandLine,
 ) -> ExitCode {
-    let mut reader = Reader::new(environment, flags);
+    let mut reader = Reader::new(environment, &line.flags);
+    line.mistakes
+        .into_iter()
+        .for_each(|mistake| reader.mistake(mistake));
     let addr = reader.value(&settings::ADMIN_ADDR, config::socket_addr);
-    let (Some(addr), Ok(_)) = (addr, reader.finish()) else {
-        eprintln!("{program}: ADMIN_ADDR is not an address");
+    let asked = match reader.finish() {
+        Ok(_) => addr.map(|addr| cli::healthcheck(addr, path)),
+        Err(mistakes) => {
+            eprintln!("{program}: {mistakes}");
+            None
+        }
+    };
+    let Some(asked) = asked else {
         return ExitCode::from(EXIT_USAGE);
     };
-    match cli::healthcheck(addr, path) {
+    match asked {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{program}: {why}");
@@ -103,9 +106,12 @@ fn healthcheck(
 
 fn read_settings<S: Service>(
     environment: &dyn Fn(&str) -> Option<String>,
-    flags: &Flags,
+    line: CommandLine,
 ) -> Result<(Common, S::Config, Effective), Mistakes> {
-    let mut reader = Reader::new(environment, flags);
+    let mut reader = Reader::new(environment, &line.flags);
+    line.mistakes
+        .into_iter()
+        .for_each(|mistake| reader.mistake(mistake));
     let common = Common::read(&mut reader);
     let config = S::configure(&mut reader);
     let effective = reader.finish()?;
@@ -141,7 +147,7 @@ fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCo
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, "panic: one connection is lost");
+        tracing::error!(location, "panic: one request is lost");
     }));
 }
 
@@ -222,19 +228,12 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         "listening"
     );
 
-    let all_ended = async {
-        let mut well = true;
-        for end in &mut ends {
-            well &= matches!(end.await, Ok(Ok(())));
-        }
-        well
-    };
-    tokio::pin!(all_ended);
     let ended_well = tokio::select! {
-        // Workers end by themselves only when they fail.
-        _ = all_ended.as_mut() => false,
+        // A worker ends by itself only when it fails. The others would go on without it, and
+        // nobody would know.
+        _ = ends.join_next() => false,
         stop = signals.next() => {
-            stop_workers(&common, &drain, &mut signals, stop, all_ended).await
+            stop_workers(&common, &drain, &mut signals, stop, ends).await
         }
     };
     admin_task.abort();
@@ -250,7 +249,8 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-type WorkerEnds = Vec<oneshot::Receiver<io::Result<()>>>;
+/// Tells of each worker that it ended, and whether well.
+type WorkerEnds = JoinSet<bool>;
 
 /// Starts the worker threads; each says when it ends, or drops its channel when it panics.
 fn start_workers<S: Service>(
@@ -258,7 +258,7 @@ fn start_workers<S: Service>(
     shared: &Arc<S::Shared>,
 ) -> io::Result<(Vec<JoinHandle<()>>, WorkerEnds)> {
     let mut threads = Vec::new();
-    let mut ends = Vec::new();
+    let mut ends = JoinSet::new();
     for parts in parts {
         let shared = Arc::clone(shared);
         let (ended, end) = oneshot::channel();
@@ -267,7 +267,7 @@ fn start_workers<S: Service>(
             let app = S::worker(&shared, parts.index);
             let _ = ended.send(server::run(app, parts).await);
         })?);
-        ends.push(end);
+        ends.spawn(async { matches!(end.await, Ok(Ok(()))) });
     }
     Ok((threads, ends))
 }
@@ -278,17 +278,26 @@ async fn stop_workers(
     drain: &Drain,
     signals: &mut StopSignals,
     stop: Stop,
-    mut all_ended: std::pin::Pin<&mut impl Future<Output = bool>>,
+    mut ends: WorkerEnds,
 ) -> bool {
+    let mut all_ended = async || {
+        let mut well = true;
+        while let Some(end) = ends.join_next().await {
+            well &= end.unwrap_or(false);
+        }
+        well
+    };
     drain::settle(drain, stop, common.settle, || signals.next()).await;
     tokio::select! {
-        ended_well = all_ended.as_mut() => return ended_well,
+        ended_well = all_ended() => return ended_well,
         () = tokio::time::sleep(common.drain) => {}
         _ = signals.next() => {}
     }
     drain.advance(Phase::Closed);
     let cut = Duration::from_secs(2);
-    tokio::time::timeout(cut, all_ended).await.unwrap_or(false)
+    tokio::time::timeout(cut, all_ended())
+        .await
+        .unwrap_or(false)
 }
 
 fn cannot_listen(setting: &str, addr: std::net::SocketAddr, error: &io::Error) -> io::Error {

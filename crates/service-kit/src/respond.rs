@@ -67,9 +67,11 @@ crate::labels! {
         TargetTooLong => "target_too_long",
         /// Refused because too many requests are being worked on.
         Shed => "shed",
+        /// Not a request that can be read: answered 400, 414 or 431 by the protocol layer.
+        BadHead => "bad_head",
         /// Given up at the deadline.
         Deadline => "deadline",
-        /// The client went away before the reply.
+        /// Cut before the reply: the connection broke, or the drain's deadline passed.
         Cancelled => "cancelled",
         /// The handler panicked.
         Panic => "panic",
@@ -102,12 +104,6 @@ impl Reply {
         let mut reply = Self::service(outcome, status, ContentType::Text, line.into());
         reply.extra = Some(retry_soon());
         reply
-    }
-
-    /// The service is at fault: 500 and one line of text.
-    pub fn internal_error(outcome: impl Label, line: &'static str) -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::service(outcome, status, ContentType::Text, line.into())
     }
 
     fn service(

@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,6 +28,9 @@ use crate::metrics::{
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
+
+/// How long an idle connection stays open when the closing begins.
+const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// The families that every service has.
 #[derive(Clone, Debug)]
@@ -68,7 +71,6 @@ impl RequestMetrics {
         WorkerMetrics {
             requests: self.requests.worker(worker),
             durations: self.durations.worker(worker),
-            in_flight: self.in_flight.worker(worker),
             connections: self.connections.worker(worker),
             accepted: self.accepted.worker(worker),
         }
@@ -78,7 +80,6 @@ impl RequestMetrics {
 struct WorkerMetrics {
     requests: WorkerCounters,
     durations: WorkerDurations,
-    in_flight: WorkerGauge,
     connections: WorkerGauge,
     accepted: WorkerCounters,
 }
@@ -111,7 +112,10 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     let worker = Rc::new(Worker {
         app,
         limits,
-        in_flight: InFlight::new(limits.in_flight),
+        in_flight: InFlight::new(
+            limits.in_flight,
+            parts.metrics.in_flight.worker(parts.index),
+        ),
         open: Cell::new(0),
         phase: Cell::new(drain.phase()),
         health: parts.health,
@@ -136,6 +140,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     }
 
     // Connections that the kernel completed before the listener closes have done nothing wrong.
+    let listener = listener.into_std()?;
     while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
         let Some(stream) = listener::accept_waiting(&listener) else {
             break;
@@ -211,6 +216,9 @@ async fn serve_connection<S: Service>(
         // Time for the next head, so also how long a connection may idle: longer than the load
         // balancer's own limit, or it would send requests into connections that just closed.
         .header_read_timeout(worker.limits.keep_alive)
+        // A client that has said all it will say still gets its reply. The price: one that went away
+        // looks the same until the reply is written, so its request is worked off.
+        .half_close(true)
         .max_buf_size(S::LIMITS.target_bytes + HEADER_BYTES)
         .max_header_size(S::LIMITS.target_bytes + HEADER_BYTES)
         // Not `pipeline_flush`: with bytes left in the read buffer it holds back replies, among
@@ -222,11 +230,22 @@ async fn serve_connection<S: Service>(
         biased;
         ended = connection.as_mut() => ended,
         () = drain.reached(Phase::Closing) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // A request may be on its way, or in the socket and not read yet. It is answered, and
+            // the reply closes the connection.
+            let last_call = tokio::time::timeout(LAST_CALL, connection.as_mut()).await;
+            if let Ok(ended) = last_call {
+                ended
+            } else {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
     if let Err(error) = ended {
+        if error.is_parse() {
+            // Answered by hyper itself: 400, 414 or 431.
+            worker.metrics.requests.add_one(KitOutcome::BadHead.index());
+        }
         // The client's doing: a broken head, a time-out, a reset.
         tracing::debug!(%error, "connection ended early");
     }
@@ -278,8 +297,7 @@ async fn respond<S: Service>(
 
 impl<S: Service> Worker<S> {
     async fn reply(&self, head: &http::request::Parts, started: Instant) -> Reply {
-        let target_bytes = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
-        if target_bytes > S::LIMITS.target_bytes {
+        if target_bytes(&head.uri) > S::LIMITS.target_bytes {
             return Reply::target_too_long();
         }
         let path = head.uri.path();
@@ -296,19 +314,12 @@ impl<S: Service> Worker<S> {
         let Some(place) = self.in_flight.enter() else {
             return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
         };
-        self.show_in_flight();
         let call = self.app.call(route, Request::new(head));
         // The timer is only armed when the reply is not there at the first poll.
         let deadline = (started + self.limits.request_deadline).into();
         let reply = tokio::time::timeout_at(deadline, call).await;
         drop(place);
-        self.show_in_flight();
         reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
-    }
-
-    fn show_in_flight(&self) {
-        let count = u64::try_from(self.in_flight.count()).unwrap_or(u64::MAX);
-        self.metrics.in_flight.set(count);
     }
 
     fn readiness(&self, method: &Method) -> Reply {
@@ -321,6 +332,18 @@ impl<S: Service> Worker<S> {
             Reply::shed(KitOutcome::Probe, "not ready\n")
         }
     }
+}
+
+/// Length of the request target, also of one in absolute form.
+fn target_bytes(uri: &Uri) -> usize {
+    let scheme = uri
+        .scheme_str()
+        .map_or(0, |scheme| scheme.len() + "://".len());
+    let authority = uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len());
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    scheme + authority + path
 }
 
 fn is_read(method: &Method) -> bool {

@@ -113,8 +113,8 @@ impl Common {
         let settle = reader.value(&SETTLE_MS, config::millis);
         let drain = reader.value(&DRAIN_MS, config::millis);
         let workers = reader.optional(&WORKERS, config::number(1..=1024));
-        let keep_alive = reader.value(&KEEP_ALIVE_MS, config::millis);
-        let request_deadline = reader.value(&REQUEST_DEADLINE_MS, config::millis);
+        let keep_alive = reader.value(&KEEP_ALIVE_MS, config::positive_millis);
+        let request_deadline = reader.value(&REQUEST_DEADLINE_MS, config::positive_millis);
         let max_connections = reader.value(&MAX_CONNECTIONS, config::number(1..=1_000_000));
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
         let log_level = reader.value(&LOG_LEVEL, telemetry::log_level);

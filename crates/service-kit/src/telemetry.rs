@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
@@ -37,8 +37,14 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
 ///
 /// What a right value looks like.
 pub fn log_level(text: &str) -> Result<Targets, String> {
-    text.parse()
-        .map_err(|_| "expected error, warn, info, debug, trace, off or target=level pairs".into())
+    // `Targets` takes a bare word that is no level for a target, and silences all others.
+    let is_item = |item: &str| {
+        !item.is_empty() && (item.contains('=') || item.parse::<LevelFilter>().is_ok())
+    };
+    let parsed = text.split(',').all(is_item).then(|| text.parse().ok());
+    parsed.flatten().ok_or_else(|| {
+        "expected error, warn, info, debug, trace, off or target=level pairs".to_owned()
+    })
 }
 
 /// Starts logging to standard output, where containers are expected to log.
@@ -63,5 +69,20 @@ pub fn init(level: Targets, format: LogFormat) -> Result<(), TryInitError> {
     } else {
         let layer = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
         registry.with(layer).try_init()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for right in ["info", "OFF", "warn,service_kit=debug", "service_kit=trace"] {
+            assert!(log_level(right).is_ok(), "{right}");
+        }
+        for wrong in ["warning", "info,loud", "service_kit=loud", ""] {
+            assert!(log_level(wrong).is_err(), "{wrong}");
+        }
     }
 }

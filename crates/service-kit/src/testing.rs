@@ -2,7 +2,7 @@
 //!
 //! Blocking on purpose: a test reads top to bottom, and every wait has a deadline.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -41,6 +41,7 @@ impl Running {
             .env("AWS_ACCOUNT_ID", "AWSACCOUNT")
             .env("SETTLE_MS", "0")
             .env("LOG_FORMAT", "json")
+            .env("LOG_LEVEL", "info")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -319,10 +320,20 @@ impl Connection {
         }
     }
 
-    /// Whether the peer closed: the next read gives nothing.
+    /// Whether the peer closed: the next read gives nothing, or that the connection was reset.
+    ///
+    /// # Panics
+    ///
+    /// When nothing happens for [`PATIENCE`].
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0];
-        matches!(self.stream.read(&mut byte), Ok(0) | Err(_))
+        match self.stream.read(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => true,
+                _ => panic!("still open: {error}"),
+            },
+        }
     }
 
     fn line(&mut self) -> std::io::Result<String> {

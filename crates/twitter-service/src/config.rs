@@ -22,7 +22,7 @@ const DATABASE_CA_FILE: Setting = Setting::optional(
 const DATABASE_CONNECTIONS: Setting = Setting::with_default(
     "DATABASE_CONNECTIONS",
     "16",
-    "Connections to the database in all, shared out among the workers, at least one each.",
+    "Connections to the database, shared out among the workers, at least one each; one more watches the table.",
 );
 const DATABASE_WAIT_MS: Setting = Setting::with_default(
     "DATABASE_WAIT_MS",
@@ -95,9 +95,9 @@ impl Config {
             parsed.map_err(|error| error.to_string())
         });
         let connections = reader.value(&DATABASE_CONNECTIONS, config::number(1..=10_000));
-        let wait = reader.value(&DATABASE_WAIT_MS, config::millis);
-        let connect = reader.value(&DATABASE_CONNECT_MS, config::millis);
-        let query = reader.value(&DATABASE_QUERY_MS, config::millis);
+        let wait = reader.value(&DATABASE_WAIT_MS, config::positive_millis);
+        let connect = reader.value(&DATABASE_CONNECT_MS, config::positive_millis);
+        let query = reader.value(&DATABASE_QUERY_MS, config::positive_millis);
         let cache_mb = reader.value(&CACHE_MB, config::number(0..=1 << 20));
         let cache_ttl = reader.value(&CACHE_TTL_MS, config::millis);
         Some(Self {

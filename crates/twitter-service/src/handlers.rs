@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use service_kit::compute::PoolFull;
 use service_kit::request::{self, BrokenEscape, Value};
 use service_kit::respond::{ContentType, Reply};
 use twitter_core::error::QueryError;
@@ -101,8 +102,7 @@ async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
         };
         match app.compute.run(job).await {
             Ok(body) => body.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, "not ranked");
+            Err(PoolFull) => {
                 return Reply::unavailable(Outcome::Busy, "too many heavy users are asked for\n");
             }
         }

@@ -18,6 +18,9 @@ const MAX_AGE: Duration = Duration::from_mins(10);
 /// A connection that idled for this long is pinged before it is used.
 const IDLE_PING: Duration = Duration::from_secs(30);
 
+/// How long that may take.
+const PING_DEADLINE: Duration = Duration::from_millis(250);
+
 /// Makes and checks connections.
 #[derive(Debug)]
 pub(crate) struct Manager<D> {
@@ -33,6 +36,7 @@ pub(crate) struct Pooled<C> {
     born: Instant,
     max_age: Duration,
     last_used: Instant,
+    idle_ping: Duration,
 }
 
 impl<D: Driver> managed::Manager for Manager<D> {
@@ -48,6 +52,7 @@ impl<D: Driver> managed::Manager for Manager<D> {
             born: now,
             max_age: MAX_AGE + jitter(MAX_AGE / 4),
             last_used: now,
+            idle_ping: IDLE_PING,
         })
     }
 
@@ -62,7 +67,7 @@ impl<D: Driver> managed::Manager for Manager<D> {
         if pooled.born.elapsed() > pooled.max_age {
             return Err(RecycleError::message("it is too old"));
         }
-        if pooled.last_used.elapsed() > IDLE_PING {
+        if pooled.last_used.elapsed() > pooled.idle_ping {
             self.driver.ping(&mut pooled.connection).await?;
         }
         Ok(())
@@ -79,14 +84,29 @@ pub(crate) fn new<D: Driver>(
         .max_size(connections.max(1))
         .wait_timeout(Some(deadlines.wait))
         .create_timeout(Some(deadlines.connect))
-        .recycle_timeout(Some(deadlines.query))
+        .recycle_timeout(Some(PING_DEADLINE.min(deadlines.query)))
         .runtime(Runtime::Tokio1)
         .build()
         .expect("time-outs have the runtime that they need")
 }
 
 /// All rows of one key. May be dropped at any point: the connection is then not used again.
+/// Takes no longer than all deadlines together, however many dead connections are met.
 pub(crate) async fn rows<D: Driver>(
+    pool: &Pool<Manager<D>>,
+    user_id: u64,
+    deadlines: Deadlines,
+) -> Result<Rows, StoreError> {
+    let Deadlines {
+        wait,
+        connect,
+        query,
+    } = deadlines;
+    let asked = tokio::time::timeout(wait + connect + query, ask(pool, user_id, query));
+    asked.await.map_err(|_| StoreError::Timeout)?
+}
+
+async fn ask<D: Driver>(
     pool: &Pool<Manager<D>>,
     user_id: u64,
     deadline: Duration,
@@ -160,7 +180,7 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 4, DEADLINES);
         for _ in 0..10 {
-            assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+            assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         }
         assert_eq!(fake.connected.load(Ordering::Relaxed), 1);
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 0);
@@ -171,25 +191,29 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 1, DEADLINES);
         assert_eq!(
-            rows(&pool, 1, DEADLINES.query).await.err(),
+            rows(&pool, 1, DEADLINES).await.err(),
             Some(StoreError::Timeout)
         );
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             2,
             "after a deadline"
         );
-        assert!(rows(&pool, 2, DEADLINES.query).await.is_err());
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 2, DEADLINES).await.is_err());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         assert_eq!(fake.connected.load(Ordering::Relaxed), 3, "after an error");
-        let dropped = rows(&pool, 1, Duration::from_mins(1));
+        let slow = Deadlines {
+            query: Duration::from_mins(1),
+            ..DEADLINES
+        };
+        let dropped = rows(&pool, 1, slow);
         assert!(
             tokio::time::timeout(Duration::from_millis(1), dropped)
                 .await
                 .is_err()
         );
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
@@ -202,11 +226,11 @@ mod tests {
         let pool = new(Fake::default(), 1, DEADLINES);
         let held = pool.get().await.expect("a connection");
         assert_eq!(
-            rows(&pool, 3, DEADLINES.query).await.err(),
+            rows(&pool, 3, DEADLINES).await.err(),
             Some(StoreError::Busy)
         );
         drop(held);
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
     }
 
     #[tokio::test]
@@ -214,15 +238,14 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 1, DEADLINES);
         let mut object = pool.get().await.expect("a connection");
-        let long_ago = Instant::now().checked_sub(IDLE_PING * 2);
-        object.last_used = long_ago.expect("the machine is up for a minute");
+        object.idle_ping = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 1);
         let mut object = pool.get().await.expect("a connection");
         object.max_age = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, 3, DEADLINES.query).await.is_ok());
+        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
         assert_eq!(fake.connected.load(Ordering::Relaxed), 2);
     }
 }

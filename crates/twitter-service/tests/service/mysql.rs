@@ -163,10 +163,14 @@ fn no_query_waits_for_a_delayed_acknowledgement() {
     let settings = [("CACHE_MB", "0"), ("WORKERS", "1")];
     let service = start_ready(&database.url(), &settings);
     let mut connection = service.connect();
-    let started = Instant::now();
-    for _ in 0..200 {
-        assert_eq!(connection.get(TARGET).text(), REPLY);
-    }
-    // A stall is 40 ms for each query, 8 s in all.
-    assert!(started.elapsed() < Duration::from_secs(4));
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            let started = Instant::now();
+            assert_eq!(connection.get(TARGET).text(), REPLY);
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    // A stall is 40 ms for each query; a busy machine does not slow every second one by that much.
+    assert!(times[100] < Duration::from_millis(35), "{times:?}");
 }

@@ -63,7 +63,11 @@ fn trouble_is_logged_once_and_not_once_a_try() {
     run_empty(&database);
     let service = start(&database, &[]);
     assert_unready(&service, "there is no table");
-    std::thread::park_timeout(std::time::Duration::from_millis(1200));
+    // Two further tries at least.
+    let started = std::time::Instant::now();
+    wait_until("it has tried again", || {
+        started.elapsed().as_millis() > 1500
+    });
     let log = service.log();
     let lines = log
         .iter()

@@ -42,6 +42,8 @@ impl Service {
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("ADMIN_ADDR", "127.0.0.1:0")
             .env("LOG_FORMAT", "json")
+            // The line that tells the ports is at this level.
+            .env("LOG_LEVEL", "info")
             .env("SETTLE_MS", "0")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
