@@ -1,6 +1,6 @@
 //! What every service owes its clients, through a real socket.
 
-use service_kit::testing::{Connection, Signal, wait_until};
+use service_kit::testing::{Connection, wait_until};
 
 use crate::support::{self, start};
 
@@ -259,122 +259,6 @@ fn the_admin_port_tells_what_runs() {
     let mut post = Connection::open(service.admin_addr);
     post.send(b"POST /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(post.reply().unwrap().status, 405);
-}
-
-#[test]
-fn a_stop_signal_ends_the_process_with_code_0() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let mut service = start(&[]);
-        let mut idle = service.connect();
-        assert_eq!(idle.get("/ok").status, 200);
-        service.signal(signal);
-        assert_eq!(service.wait().code(), Some(0));
-        assert!(idle.is_closed());
-    }
-}
-
-#[test]
-fn while_it_settles_it_answers_and_closes_each_connection() {
-    let mut service = start(&[("SETTLE_MS", "60000")]);
-    let mut kept = service.connect();
-    assert_eq!(kept.get("/ok").header("connection"), None);
-    service.signal(Signal::TERM);
-    wait_until("readiness fails", || service.admin("/readyz").status == 503);
-    assert_eq!(service.admin("/livez").status, 200, "liveness does not");
-    assert_eq!(service.get("/readyz").status, 503);
-    let last = kept.get("/ok");
-    assert_eq!(
-        (last.status, last.header("connection")),
-        (200, Some("close"))
-    );
-    assert!(kept.is_closed());
-    assert_eq!(service.get("/ok").status, 200, "new connections are served");
-    service.signal(Signal::TERM);
-    assert_eq!(
-        service.wait().code(),
-        Some(0),
-        "a second signal ends the settling"
-    );
-}
-
-#[test]
-fn requests_that_wait_in_the_kernel_when_the_stop_comes_are_answered() {
-    for waiting in [1, 50, 400] {
-        let mut service = start(&[("WORKERS", "1")]);
-        // Held still, so that all of it is there before anything is read.
-        service.signal(Signal::STOP);
-        let mut connections: Vec<_> = (0..waiting).map(|_| service.connect()).collect();
-        for connection in &mut connections {
-            connection.send(OK);
-        }
-        service.signal(Signal::INT);
-        service.signal(Signal::CONT);
-        for (number, connection) in connections.iter_mut().enumerate() {
-            let answer = connection.reply();
-            let answer = answer.unwrap_or_else(|error| panic!("{number} of {waiting}: {error}"));
-            assert_eq!(answer.text(), "Hello, World!");
-        }
-        assert_eq!(service.wait().code(), Some(0));
-    }
-}
-
-#[test]
-fn under_steady_load_a_stop_signal_loses_no_request() {
-    let mut service = start(&[("SETTLE_MS", "300")]);
-    let addr = service.listen_addr;
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            std::thread::spawn(move || {
-                let mut answered = 0;
-                let mut connection = Connection::open(addr);
-                // Until the reply that closes the connection; what was asked before is answered.
-                loop {
-                    let answer = connection.get("/ok");
-                    assert_eq!(answer.text(), "Hello, World!");
-                    answered += 1;
-                    if answer.header("connection") == Some("close") {
-                        return answered;
-                    }
-                }
-            })
-        })
-        .collect();
-    wait_until("all clients ask", || {
-        service.metric("null_requests_total{outcome=\"ok\"}") > 100.0
-    });
-    service.signal(Signal::TERM);
-    let answered: u32 = clients
-        .into_iter()
-        .map(|client| client.join().expect("no request is lost"))
-        .sum();
-    assert!(answered > 100);
-    assert_eq!(service.wait().code(), Some(0));
-}
-
-#[test]
-fn a_request_in_hand_is_finished_before_the_process_ends() {
-    let mut service = start(&[("WORKERS", "1")]);
-    let mut slow = service.connect();
-    slow.send(b"GET /slow?ms=3000 HTTP/1.1\r\nHost: test\r\n\r\n");
-    wait_until("the request is in hand", || {
-        service.metric("null_requests_in_flight") > 0.5
-    });
-    service.signal(Signal::TERM);
-    assert_eq!(slow.reply().unwrap().text(), "slow");
-    assert_eq!(service.wait().code(), Some(0));
-}
-
-#[test]
-fn a_request_that_outlasts_the_drain_is_cut() {
-    let mut service = start(&[("WORKERS", "1"), ("DRAIN_MS", "50")]);
-    let mut slow = service.connect();
-    slow.send(b"GET /slow?ms=60000 HTTP/1.1\r\nHost: test\r\n\r\n");
-    wait_until("the request is in hand", || {
-        service.metric("null_requests_in_flight") > 0.5
-    });
-    service.signal(Signal::TERM);
-    assert_eq!(service.wait().code(), Some(0));
-    assert!(slow.is_closed());
 }
 
 #[test]
