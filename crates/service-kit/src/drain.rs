@@ -5,6 +5,8 @@
 //! its reply), and only then closes: idle connections at once, busy ones after the reply in hand.
 //! A deadline ends what remains.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,28 +29,40 @@ crate::labels! {
 
 /// Tells everybody which phase the process is in.
 #[derive(Clone, Debug)]
-pub struct Drain(watch::Sender<Phase>);
+pub struct Drain {
+    changes: watch::Sender<Phase>,
+    /// Whether the phase is [`Phase::Serving`], for those who ask with every request: reading the
+    /// channel takes a lock that all cores would write.
+    is_serving: Arc<AtomicBool>,
+}
 
 impl Drain {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Phase::Serving))
+        Self {
+            changes: watch::Sender::new(Phase::Serving),
+            is_serving: Arc::new(AtomicBool::new(true)),
+        }
     }
 
     /// The phase now.
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        *self.changes.borrow()
     }
 
     pub(crate) fn watch(&self) -> Watch {
-        Watch(self.0.subscribe())
+        Watch {
+            changes: self.changes.subscribe(),
+            is_serving: Arc::clone(&self.is_serving),
+        }
     }
 
     /// Moves on to a later phase; going back is not possible.
     pub(crate) fn advance(&self, phase: Phase) {
-        let moved = self.0.send_if_modified(|now| {
+        let moved = self.changes.send_if_modified(|now| {
             let later = phase > *now;
             if later {
                 *now = phase;
+                self.is_serving.store(false, Ordering::Relaxed);
             }
             later
         });
@@ -60,17 +74,21 @@ impl Drain {
 
 /// One listener to the phases.
 #[derive(Clone, Debug)]
-pub(crate) struct Watch(watch::Receiver<Phase>);
+pub(crate) struct Watch {
+    changes: watch::Receiver<Phase>,
+    is_serving: Arc<AtomicBool>,
+}
 
 impl Watch {
-    pub(crate) fn phase(&self) -> Phase {
-        *self.0.borrow()
+    /// Whether no stop has begun.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
     }
 
     /// Waits for this phase or a later one. May be dropped and asked again.
     pub(crate) async fn reached(&mut self, phase: Phase) {
         // The sender lives as long as the process; were it gone, stopping would be right.
-        let _ = self.0.wait_for(|now| *now >= phase).await;
+        let _ = self.changes.wait_for(|now| *now >= phase).await;
     }
 }
 

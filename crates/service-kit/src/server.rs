@@ -99,7 +99,7 @@ struct Worker<S> {
     limits: WorkerLimits,
     in_flight: InFlight,
     open: Cell<u64>,
-    phase: Cell<Phase>,
+    drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
 }
@@ -117,12 +117,10 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             parts.metrics.in_flight.worker(parts.index),
         ),
         open: Cell::new(0),
-        phase: Cell::new(drain.phase()),
+        drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
     });
-    tokio::task::spawn_local(follow_phases(Rc::clone(&worker), drain.clone()));
-
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
         let accepted = async {
@@ -157,14 +155,6 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         }
     }
     Ok(())
-}
-
-/// Keeps a copy of the phase in the worker, so that requests need not ask a shared one.
-async fn follow_phases<S: Service>(worker: Rc<Worker<S>>, mut drain: Watch) {
-    for phase in [Phase::Settling, Phase::Closing, Phase::Closed] {
-        drain.reached(phase).await;
-        worker.phase.set(drain.phase());
-    }
 }
 
 fn spawn_connection<S: Service>(
@@ -288,7 +278,7 @@ async fn respond<S: Service>(
     let reply = worker.reply(&head, record.started).await;
     record.outcome = reply.outcome;
     let mut response = reply.into_response();
-    if worker.phase.get() > Phase::Serving {
+    if !worker.drain.is_serving() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -326,7 +316,7 @@ impl<S: Service> Worker<S> {
         if !is_read(method) {
             return Reply::method_not_allowed();
         }
-        if self.phase.get() == Phase::Serving && self.health.is_ready() {
+        if self.drain.is_serving() && self.health.is_ready() {
             Reply::kit(KitOutcome::Probe, StatusCode::OK, "ready\n")
         } else {
             Reply::shed(KitOutcome::Probe, "not ready\n")

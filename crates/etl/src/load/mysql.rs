@@ -95,7 +95,7 @@ impl Load {
 
     /// Keeps two loads from writing the same table; the lock ends with the connection.
     async fn lock(&mut self) -> Result<(), Failure> {
-        let query = "SELECT GET_LOCK(CONCAT('etl.', MD5(DATABASE())), 10)";
+        let query = "SELECT GET_LOCK(CONCAT('etl.', LEFT(SHA2(DATABASE(), 256), 56)), 10)";
         let locked = sqlx::query_scalar::<_, Option<i64>>(query)
             .fetch_one(&mut self.connection)
             .await
