@@ -106,15 +106,12 @@ fn a_password_may_come_from_a_file_and_a_wrong_one_is_told() {
     let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "password") else {
         return;
     };
-    let user = format!("u{}", std::process::id());
-    let grant = format!(
-        "CREATE USER '{user}'@'%' IDENTIFIED BY 'first'; GRANT SELECT ON {}.* TO '{user}'@'%'",
-        database.name
-    );
-    database.run(&grant);
+    // The server's own user, its password taken out of the address.
+    let (credentials, host) = database.server.rsplit_once('@').expect("a user");
+    let credentials = credentials.trim_start_matches("mysql://");
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("password");
-    std::fs::write(&file, "wrong\n").expect("a file");
-    let host = database.server.rsplit('@').next().expect("a host");
+    std::fs::write(&file, "wrong one\n").expect("a file");
     let url = format!("mysql://{user}@{host}{}", database.name);
     let settings = [("DATABASE_PASSWORD_FILE", file.to_str().expect("a path"))];
     let service = start(&url, &settings);
@@ -122,12 +119,12 @@ fn a_password_may_come_from_a_file_and_a_wrong_one_is_told() {
         service.admin("/readyz").text().contains("Access denied")
     });
     assert_eq!(service.get(TARGET).status, 503);
-    std::fs::write(&file, "first\n").expect("a file");
+    std::fs::write(&file, format!("{password}\n")).expect("a file");
     service.wait_ready();
     assert_eq!(service.get(TARGET).text(), REPLY);
     let log = service.log().join("\n");
-    assert!(!log.contains("wrong") && !log.contains("first"), "{log}");
-    database.run(&format!("DROP USER '{user}'@'%'"));
+    assert!(!log.contains("wrong one"), "{log}");
+    assert!(password.is_empty() || !log.contains(password), "{log}");
 }
 
 #[test]
