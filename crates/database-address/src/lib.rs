@@ -126,7 +126,11 @@ impl Address {
             Kind::MySql(options) => {
                 let mut options = options.clone();
                 if let Some(path) = &self.password_file {
-                    *options = options.password(&read_password(path)?);
+                    let password = read_password(path)?;
+                    // An empty password is sent as none; its digest would be refused.
+                    if !password.is_empty() {
+                        *options = options.password(&password);
+                    }
                 }
                 Ok(Options::MySql(options))
             }
