@@ -2,7 +2,13 @@
 //!
 //! * [`corpus`]: what is asked, and what the answer must be.
 //! * [`check`]: is a reply right, not only 200.
+//! * [`schedule`]: when each request is due, fixed before the run.
+//! * [`client`]: one connection.
+//! * [`record`]: what happened.
 
 pub mod check;
+pub mod client;
 pub mod corpus;
 pub mod random;
+pub mod record;
+pub mod schedule;
