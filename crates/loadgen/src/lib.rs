@@ -5,10 +5,18 @@
 //! * [`schedule`]: when each request is due, fixed before the run.
 //! * [`client`]: one connection.
 //! * [`record`]: what happened.
+//! * [`plan`], [`run`]: all of them together.
+//! * [`report`], [`threshold`]: the figures, and limits on them.
 
 pub mod check;
 pub mod client;
 pub mod corpus;
+pub mod failure;
+pub mod plan;
 pub mod random;
 pub mod record;
+pub mod report;
+pub mod run;
 pub mod schedule;
+pub mod target;
+pub mod threshold;
