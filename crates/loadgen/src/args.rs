@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use loadgen::plan::Share;
 use loadgen::schedule::Rate;
+use loadgen::smoke::Service;
 use loadgen::target::Target;
 use loadgen::threshold::Threshold;
 
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Send load, check the replies, report times
     Run(Box<Run>),
+    /// Ask golden requests of every path, one after another; 1 on any wrong byte, in under 5 s
+    Smoke(Smoke),
 }
 
 /// Where to, and what may be.
@@ -40,6 +43,25 @@ pub(crate) struct Place {
     /// Permit targets that are not on this machine
     #[arg(long)]
     pub(crate) allow_remote: bool,
+}
+
+/// Golden requests.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Smoke {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Ask this service only: blockchain, qrcode or twitter; may be repeated [default: all]
+    #[arg(long = "service", value_name = "NAME")]
+    pub(crate) services: Vec<Service>,
+    /// The team's name, in the first line of replies [default: that of the first reply]
+    #[arg(long, value_name = "TEAM", requires = "account")]
+    pub(crate) team: Option<String>,
+    /// The account number beside it
+    #[arg(long, value_name = "ACCOUNT", requires = "team")]
+    pub(crate) account: Option<String>,
+    /// The table of /twitter holds the hand-made tweets; ask for one of their users
+    #[arg(long)]
+    pub(crate) twitter_tiny: bool,
 }
 
 /// A run.

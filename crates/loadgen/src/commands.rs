@@ -1,14 +1,21 @@
 //! One function for each sub-command.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use loadgen::check::TeamLine;
+use loadgen::client::Client;
 use loadgen::failure::Failure;
 use loadgen::report::{Report, text};
 use loadgen::run::{self, Snapshot};
+use loadgen::smoke;
 
-use crate::args::Run;
+use crate::args::{Run, Smoke};
 use crate::scenario;
+
+/// How long `smoke` waits for its first connection.
+const CONNECT_LIMIT: Duration = Duration::from_millis(900);
 
 /// What the exit code tells of a run that came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +31,7 @@ pub(crate) enum Verdict {
 /// `loadgen run`.
 pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
     let plan = scenario::plan(options).map_err(Failure::usage)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::io)?;
+    let runtime = runtime()?;
     let is_shown = !options.quiet;
     let outcome = runtime.block_on(run::run(&plan, |snapshot| {
         if is_shown {
@@ -56,6 +60,54 @@ pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
     } else {
         Verdict::Good
     })
+}
+
+/// `loadgen smoke`.
+pub(crate) fn smoke(options: &Smoke) -> Result<Verdict, Failure> {
+    let target = options.place.target.as_ref().context("no --target");
+    let target = target.map_err(Failure::usage)?;
+    let address = target.resolve(options.place.allow_remote);
+    let address = address.map_err(Failure::usage)?;
+    let line = match (&options.team, &options.account) {
+        (Some(team), Some(account)) => Some(format!("{team},{account}")),
+        _ => None,
+    };
+    let team = TeamLine::new(line.as_deref());
+    let mut all = smoke::golden(options.twitter_tiny);
+    if !options.services.is_empty() {
+        all.retain(|golden| options.services.contains(&golden.service));
+    }
+    let mut written = Ok(());
+    let is_good = runtime()?.block_on(async {
+        let mut client = Client::new(address, CONNECT_LIMIT);
+        if client.connect().await.is_err() {
+            let error = anyhow!("{target} does not accept connections");
+            return Err(Failure::unreachable(error));
+        }
+        let asked = smoke::ask(address, &target.authority, &team, all, |golden, result| {
+            let line = match result {
+                Ok(time) => format!("ok    {golden} ({:.1} ms)\n", time.as_secs_f64() * 1e3),
+                Err(fault) => format!("WRONG {golden}: {fault}\n"),
+            };
+            if written.is_ok() {
+                written = io::stdout().write_all(line.as_bytes());
+            }
+        });
+        Ok(asked.await)
+    })?;
+    written.context("cannot write").map_err(Failure::io)?;
+    Ok(if is_good {
+        Verdict::Good
+    } else {
+        Verdict::Failed
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io)
 }
 
 /// One line that a terminal overwrites; elsewhere one line a second.

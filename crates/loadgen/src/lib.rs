@@ -6,6 +6,7 @@
 //! * [`client`]: one connection.
 //! * [`record`]: what happened.
 //! * [`plan`], [`run`]: all of them together.
+//! * [`smoke`]: golden requests for every path.
 //! * [`report`], [`threshold`]: the figures, and limits on them.
 
 pub mod check;
@@ -18,5 +19,6 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod smoke;
 pub mod target;
 pub mod threshold;

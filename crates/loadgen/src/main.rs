@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Run(options) => commands::run(&options),
+        Command::Smoke(options) => commands::smoke(&options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
