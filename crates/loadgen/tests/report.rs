@@ -1,0 +1,280 @@
+//! Reports are what `report.schema.json` says.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use loadgen::check::{TeamLine, Wrong};
+use loadgen::client::Failure;
+use loadgen::corpus::{Recipe, qrcode};
+use loadgen::plan::{Load, Plan, Prepared, Scenario, Share};
+use loadgen::record::{End, Lateness, Record};
+use loadgen::report::{Report, text};
+use loadgen::run::Outcome;
+use loadgen::schedule::Schedule;
+use serde_json::Value;
+
+const SCHEMA: &str = include_str!("../report.schema.json");
+
+/// The part of JSON Schema that our schema uses; anything else in it is an error.
+struct Schema(Value);
+
+impl Schema {
+    fn check(&self, value: &Value) -> Result<(), String> {
+        self.check_at(&self.0, value, "report")
+    }
+
+    fn check_at(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+        let fail = |why: &str| Err(format!("{at}: {why}: {value}"));
+        for (keyword, argument) in schema.as_object().ok_or("a schema is an object")? {
+            let holds = match keyword.as_str() {
+                "$schema" | "$defs" | "title" | "description" => true,
+                "$ref" => {
+                    let name = argument.as_str().unwrap().strip_prefix('#').unwrap();
+                    let definition = self.0.pointer(name).ok_or_else(|| name.to_owned())?;
+                    self.check_at(definition, value, at)?;
+                    true
+                }
+                "anyOf" => argument
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|choice| self.check_at(choice, value, at).is_ok()),
+                "const" => value == argument,
+                "enum" => argument.as_array().unwrap().contains(value),
+                "type" => match argument {
+                    Value::Array(types) => types.iter().any(|name| is_type(name, value)),
+                    name => is_type(name, value),
+                },
+                "minimum" => value
+                    .as_f64()
+                    .is_none_or(|v| v >= argument.as_f64().unwrap()),
+                "minItems" => len(value) >= argument.as_u64(),
+                "maxItems" => len(value) <= argument.as_u64(),
+                "items" => {
+                    for (place, item) in value.as_array().into_iter().flatten().enumerate() {
+                        self.check_at(argument, item, &format!("{at}[{place}]"))?;
+                    }
+                    true
+                }
+                "required" => {
+                    let names = argument.as_array().unwrap().iter();
+                    names
+                        .map(|name| name.as_str().unwrap())
+                        .all(|name| value.get(name).is_some())
+                }
+                "properties" | "additionalProperties" => {
+                    self.check_properties(schema, value, at)?;
+                    true
+                }
+                other => return fail(&format!("the schema says {other}")),
+            };
+            if !holds {
+                return fail(&format!("{keyword} is {argument}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_properties(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+        for (name, member) in value.as_object().into_iter().flatten() {
+            let at = format!("{at}.{name}");
+            match (
+                schema["properties"].get(name),
+                &schema["additionalProperties"],
+            ) {
+                (Some(known), _) => self.check_at(known, member, &at)?,
+                (None, Value::Bool(false)) => return Err(format!("{at} is not in the schema")),
+                (None, others) => self.check_at(others, member, &at)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_type(name: &Value, value: &Value) -> bool {
+    match name.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        _ => false,
+    }
+}
+
+fn len(value: &Value) -> Option<u64> {
+    Some(value.as_array()?.len() as u64)
+}
+
+fn plan(load: Load) -> Arc<Plan> {
+    let recipe = Recipe {
+        seed: 1,
+        size: 2,
+        invalid: 0.0,
+    };
+    let scenario = |label: &str| {
+        let items = qrcode::generate(recipe).into_iter();
+        Scenario {
+            label: label.to_owned(),
+            weight: 1,
+            url: "http://localhost".to_owned(),
+            address: 0,
+            items: items
+                .map(|item| Prepared::new(item, "localhost", ""))
+                .collect(),
+            team: TeamLine::new(Some("TEAM,1")),
+        }
+    };
+    Arc::new(Plan {
+        scenarios: vec![scenario("one"), scenario("two")],
+        addresses: vec![([127, 0, 0, 1], 80).into()],
+        load,
+        connections: 2,
+        threads: 1,
+        timeout: Duration::from_secs(1),
+        check: Share::Sample(2),
+        seed: 1,
+        tolerance: Duration::from_millis(5),
+        max_late: 0.01,
+    })
+}
+
+fn outcome() -> Outcome {
+    let ms = Duration::from_millis;
+    let mut one = Record::default();
+    let wrong = End::Wrong {
+        wrong: Wrong::Bytes,
+        target: "/qrcode?x",
+        body: b"TEAM,1\nother",
+    };
+    let ends = [
+        End::Good { checked: true },
+        wrong,
+        End::Status(503),
+        End::Failed(Failure::Timeout),
+    ];
+    for (number, end) in (0..).zip(ends) {
+        one.add(ms(number), ms(number + 1), ms(number + 11), end);
+    }
+    let mut lateness = Lateness::default();
+    lateness.add(ms(0), ms(0), ms(100), ms(5));
+    Outcome {
+        records: vec![one, Record::default()],
+        lateness,
+        elapsed: ms(2000),
+        cpu: ms(100),
+        busy: 0.05,
+        cut: 1,
+        stopped: true,
+    }
+}
+
+fn open() -> Load {
+    Load::Open(Schedule::new(
+        "10".parse().unwrap(),
+        Duration::from_secs(2),
+        None,
+    ))
+}
+
+const CLOSED: Load = Load::Closed {
+    duration: Duration::from_secs(2),
+    requests: None,
+};
+
+#[test]
+fn reports_of_both_loops_fit_the_schema() {
+    let schema = Schema(serde_json::from_str(SCHEMA).unwrap());
+    let limits = ["p99>1us".parse().unwrap(), "two.rate<0".parse().unwrap()];
+    for load in [open(), CLOSED] {
+        let report = Report::new(&plan(load), &outcome(), &limits);
+        let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        schema.check(&json).unwrap();
+        assert_eq!(json["total"]["error_share"], 0.75);
+        assert_eq!(json["total"]["checked_share"], 1.0);
+        let longest = json["total"]["response"]["max_ms"].as_f64().unwrap();
+        // From when it was due, and to three digits.
+        assert!((10.9..11.1).contains(&longest), "{longest}");
+        assert_eq!(json["thresholds"][0]["failed"], true);
+        assert_eq!(json["thresholds"][1]["failed"], false);
+        assert_eq!(json["valid"], load == CLOSED);
+        assert!(report.failed());
+    }
+}
+
+#[test]
+fn the_schema_notices_what_does_not_fit() {
+    let schema = Schema(serde_json::from_str(SCHEMA).unwrap());
+    let report = Report::new(&plan(CLOSED), &outcome(), &[]);
+    let right: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+    for (pointer, value) in [
+        ("/format", Value::from("other")),
+        ("/cut", Value::from(-1)),
+        ("/plan/load", Value::from("half")),
+        ("/scenarios", Value::from(Vec::<Value>::new())),
+        ("/total/statuses/503", Value::from("x")),
+        ("/total/response/percentiles/0", Value::from(vec![1])),
+        ("/host", serde_json::json!({})),
+        ("/lateness", Value::from(1)),
+    ] {
+        let mut wrong = right.clone();
+        *wrong.pointer_mut(pointer).unwrap() = value;
+        assert!(schema.check(&wrong).is_err(), "{pointer}");
+    }
+    let mut wrong = right;
+    wrong["more"] = Value::from(1);
+    assert!(schema.check(&wrong).is_err());
+}
+
+#[test]
+fn required_keys_are_all_keys() {
+    // So that a program may rely on each.
+    fn walk(schema: &Value) {
+        if let Some(properties) = schema.get("properties") {
+            let names: BTreeSet<&str> = properties
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            let required = schema["required"].as_array().unwrap().iter();
+            assert_eq!(names, required.map(|name| name.as_str().unwrap()).collect());
+        }
+        match schema {
+            Value::Object(members) => members.values().for_each(walk),
+            Value::Array(items) => items.iter().for_each(walk),
+            _ => {}
+        }
+    }
+    walk(&serde_json::from_str(SCHEMA).unwrap());
+}
+
+#[test]
+fn people_read_a_table_with_the_usual_columns() {
+    let limits = ["errors>1%".parse().unwrap()];
+    let shown = text::write(&Report::new(&plan(open()), &outcome(), &limits));
+    for part in [
+        "open loop, 10 requests a second, 2 connections, 1 threads, 2.000 s, stopped with 1",
+        "Label      Samples   Average    Median       90%       95%       99%     99.9%",
+        "Error %  Throughput      KB/s",
+        "\none ",
+        "\nTOTAL ",
+        "status 503: 1, other bytes: 1, timeout: 1",
+        "Schedule: 1 sent, 1 over 5 ms late, 1 of them by the tool",
+        "Wrong (other bytes): /qrcode?x\n  => TEAM,1\\nother",
+        "Limit errors>1%: FAILED (75.000%)",
+        "INVALID RUN: the tool fell behind: 1 of 1 sends were over 5 ms late",
+    ] {
+        assert!(shown.contains(part), "{part}\nis not in\n{shown}");
+    }
+    let closed = text::write(&Report::new(&plan(CLOSED), &outcome(), &[]));
+    assert!(
+        !closed.contains("Schedule") && !closed.contains("INVALID"),
+        "{closed}"
+    );
+}
