@@ -2,6 +2,8 @@
 //!
 //! Memory is the same however long a run is, except a few bytes for each second of it.
 
+mod lateness;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use hdrhistogram::Histogram;
 
 use crate::check::Wrong;
 use crate::client::Failure;
+
+pub use lateness::{Departure, Lateness};
 
 /// Times are exact to three digits from a microsecond on.
 const SIGNIFICANT_DIGITS: u8 = 3;
@@ -247,54 +251,11 @@ fn add_counts<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>)
     }
 }
 
-/// Did the tool keep its own schedule?
-#[derive(Clone, Debug, Default)]
-pub struct Lateness {
-    /// Sends so far.
-    pub sent: u64,
-    /// Sends that began later than the tolerance after they were due, for any reason.
-    pub late: u64,
-    /// Those of them whose connection was waiting for work when they were due: nobody but the
-    /// tool, or the machine it runs on, is to blame.
-    pub late_by_tool: u64,
-    /// From due to sent, of those whose connection was waiting.
-    pub lag: Times,
-}
-
-impl Lateness {
-    /// Counts a send that was due at `due` and began at `sent`, on a connection that had been
-    /// free since `free`.
-    pub fn add(&mut self, due: Duration, free: Duration, sent: Duration, tolerance: Duration) {
-        let lag = sent.saturating_sub(due);
-        let was_free = free <= due;
-        self.sent += 1;
-        self.late += u64::from(lag > tolerance);
-        if was_free {
-            self.late_by_tool += u64::from(lag > tolerance);
-            self.lag.add(lag);
-        }
-    }
-
-    /// Adds what another thread counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.late += other.late;
-        self.late_by_tool += other.late_by_tool;
-        self.lag.merge(&other.lag);
-    }
-
-    /// Whether more than the given share of all sends was late because of the tool.
-    #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-    pub fn exceeds(&self, share: f64) -> bool {
-        self.late_by_tool as f64 > self.sent as f64 * share
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{End, Lateness, Record};
+    use super::{End, Record};
     use crate::check::Wrong;
     use crate::client::Failure;
 
@@ -329,22 +290,6 @@ mod tests {
                 .sum::<u64>(),
             20
         );
-    }
-
-    #[test]
-    fn a_late_send_is_the_tools_fault_only_if_a_connection_was_free() {
-        let mut lateness = Lateness::default();
-        // In time; late though free; late because the connection was busy.
-        lateness.add(ms(10), ms(5), ms(10), ms(1));
-        lateness.add(ms(20), ms(11), ms(25), ms(1));
-        lateness.add(ms(30), ms(80), ms(80), ms(1));
-        assert_eq!(
-            (lateness.sent, lateness.late, lateness.late_by_tool),
-            (3, 2, 1)
-        );
-        assert_eq!(lateness.lag.len(), 2);
-        assert!(lateness.exceeds(0.01) && !lateness.exceeds(0.34));
-        assert!(!Lateness::default().exceeds(0.0));
     }
 
     #[test]

@@ -99,11 +99,11 @@ pub struct LatenessReport {
     pub sent: u64,
     /// Sends over the tolerance late.
     pub late: u64,
-    /// Those of them for which a connection was free.
+    /// Those that the tool made late by as much.
     pub late_by_tool: u64,
     /// The tolerance.
     pub tolerance_ms: f64,
-    /// How late sends were for which a connection was free.
+    /// The tool's part of the time from due to sent.
     pub lag: TimesReport,
 }
 

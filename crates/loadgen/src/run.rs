@@ -55,7 +55,7 @@ impl Outcome {
         }
         if self.lateness.exceeds(plan.max_late) {
             return Some(format!(
-                "{} of {} sends were over {} ms late though a connection was free",
+                "{} of {} sends were over {} ms late because of the tool",
                 self.lateness.late_by_tool,
                 self.lateness.sent,
                 plan.tolerance.as_millis()

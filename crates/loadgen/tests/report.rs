@@ -10,7 +10,7 @@ use loadgen::check::{TeamLine, Wrong};
 use loadgen::client::Failure;
 use loadgen::corpus::{Recipe, qrcode};
 use loadgen::plan::{Load, Plan, Prepared, Scenario, Share};
-use loadgen::record::{End, Lateness, Record};
+use loadgen::record::{Departure, End, Lateness, Record};
 use loadgen::report::{Report, text};
 use loadgen::run::Outcome;
 use loadgen::schedule::Schedule;
@@ -162,7 +162,13 @@ fn outcome() -> Outcome {
         one.add(ms(number), ms(number + 1), ms(number + 11), end);
     }
     let mut lateness = Lateness::default();
-    lateness.add(ms(0), ms(0), ms(100), ms(5));
+    let departure = Departure {
+        due: ms(0),
+        released: ms(0),
+        free: ms(0),
+        sent: ms(100),
+    };
+    lateness.add(departure, ms(5));
     Outcome {
         records: vec![one, Record::default()],
         lateness,
@@ -268,7 +274,7 @@ fn people_read_a_table_with_the_usual_columns() {
         "Schedule: 1 sent, 1 over 5 ms late, 1 of them by the tool",
         "Wrong (other bytes): /qrcode?x\n  => TEAM,1\\nother",
         "Limit errors>1%: FAILED (75.000%)",
-        "INVALID RUN: the tool fell behind: 1 of 1 sends were over 5 ms late",
+        "INVALID RUN: the tool fell behind: 1 of 1 sends were over 5 ms late because of the tool",
     ] {
         assert!(shown.contains(part), "{part}\nis not in\n{shown}");
     }

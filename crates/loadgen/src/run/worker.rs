@@ -1,6 +1,7 @@
 //! One thread of connections.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::client::{Client, Failure};
 use crate::corpus::Item;
 use crate::plan::{Load, Plan};
 use crate::random::Random;
-use crate::record::{End, Lateness, Record};
+use crate::record::{Departure, End, Lateness, Record};
 
 /// How long a connection rests after it could not be made, in closed loop.
 const REST: Duration = Duration::from_millis(20);
@@ -47,6 +48,9 @@ struct Shared {
     is_closing: Cell<bool>,
     /// Requests of this thread in all, if that is known.
     limit: u64,
+    /// For each time that requests were let go: the number after the last of them, and when. One
+    /// entry for a wake-up of the timer, gone when its last request is sent.
+    releases: RefCell<VecDeque<(u64, Duration)>>,
     /// Requests that are due and not begun; in open loop.
     due: Semaphore,
     random: RefCell<Random>,
@@ -176,6 +180,7 @@ impl Shared {
             begun: Cell::new(0),
             is_closing: Cell::new(false),
             limit,
+            releases: RefCell::default(),
             due: Semaphore::new(0),
             random: RefCell::new(Random::with_stream(plan.seed, 100 + thread as u64)),
             cursors: RefCell::new(vec![thread; scenarios]),
@@ -225,7 +230,13 @@ impl Shared {
             let due = schedule.at(index);
             let sent = self.start.elapsed();
             let tolerance = self.plan.tolerance;
-            self.lateness.borrow_mut().add(due, free, sent, tolerance);
+            let departure = Departure {
+                due,
+                released: self.released(index),
+                free,
+                sent,
+            };
+            self.lateness.borrow_mut().add(departure, tolerance);
             self.exchange(&mut clients, due, sent).await;
             free = self.start.elapsed();
         }
@@ -239,10 +250,25 @@ impl Shared {
         let mut index = self.thread as u64;
         while index < schedule.len() {
             pacer.wait_until(self.start + schedule.at(index)).await?;
-            self.due.add_permits(1);
-            index += self.plan.threads as u64;
+            let now = self.start.elapsed();
+            let mut due = 0;
+            while index < schedule.len() && schedule.at(index) <= now {
+                due += 1;
+                index += self.plan.threads as u64;
+            }
+            self.releases.borrow_mut().push_back((index, now));
+            self.due.add_permits(due);
         }
         Ok(())
+    }
+
+    /// When a request was let go; requests ask in their order.
+    fn released(&self, index: u64) -> Duration {
+        let mut releases = self.releases.borrow_mut();
+        while releases.front().is_some_and(|(end, _)| *end <= index) {
+            releases.pop_front();
+        }
+        releases.front().map_or(Duration::ZERO, |(_, at)| *at)
     }
 
     /// Sends a request of a scenario drawn by weight, checks and records.
