@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -129,6 +130,9 @@ pub async fn run(
             return Err(Failure::unreachable(error));
         }
     }
+    // From here on a signal ends the run and not the program.
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::io)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(Failure::io)?;
     let started = Instant::now();
     let barrier = Arc::new(Barrier::new(plan.threads));
     let (stop, stopped) = watch::channel(false);
@@ -164,10 +168,13 @@ pub async fn run(
                 }
                 missing -= 1;
             }
-            signal = tokio::signal::ctrl_c(), if !outcome.stopped => {
-                signal.context("no signals").map_err(Failure::io)?;
+            _ = interrupted.recv(), if !outcome.stopped => {
                 outcome.stopped = true;
                 // Fails only when every thread has ended.
+                let _ = stop.send(true);
+            }
+            _ = terminated.recv(), if !outcome.stopped => {
+                outcome.stopped = true;
                 let _ = stop.send(true);
             }
             _ = ticks.tick() => {

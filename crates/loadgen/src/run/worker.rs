@@ -89,14 +89,14 @@ async fn drive_here(
 ) -> Result<Part> {
     let mut connections = Vec::new();
     for _ in (thread..plan.connections).step_by(plan.threads) {
-        let mut clients = Vec::new();
-        for address in &plan.addresses {
-            let mut client = Client::new(*address, plan.timeout);
-            // Who cannot connect now tries again with the first request, and counts it then.
-            let _ = client.connect().await;
-            clients.push(client);
-        }
-        connections.push(clients);
+        let clients = plan.addresses.iter();
+        let clients = clients.map(|address| Client::new(*address, plan.timeout));
+        connections.push(clients.collect::<Vec<_>>());
+    }
+    tokio::select! {
+        () = connect(&mut connections) => {}
+        // Seen again below.
+        _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     let mut pacer = Pacer::new().context("no timer")?;
     barrier.wait().await;
@@ -163,6 +163,16 @@ async fn drive_here(
         cpu,
         cut: begun.saturating_sub(ended),
     })
+}
+
+/// Connects before the clock starts, until that fails: who is not connected tries with the first
+/// request, where it counts.
+async fn connect(connections: &mut [Vec<Client>]) {
+    for client in connections.iter_mut().flatten() {
+        if client.connect().await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Shared {
