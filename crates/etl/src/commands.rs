@@ -71,13 +71,7 @@ fn of_build(error: &BuildError) -> Failure {
             complain(&format!("check failed: {line}"));
         }
     }
-    let kind = match error {
-        BuildError::BadArguments(_) => FailureKind::Usage,
-        BuildError::BadInput(_) | BuildError::BadTagList { .. } => FailureKind::Input,
-        BuildError::Disk { .. } => FailureKind::Disk,
-        BuildError::Overflow(_) | BuildError::CheckFailed(_) => FailureKind::Check,
-    };
-    Failure::new(kind, error.to_string())
+    Failure::new(error.kind(), error.to_string())
 }
 
 /// All rows of the table as TSV.

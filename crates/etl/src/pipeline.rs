@@ -18,6 +18,7 @@ use crate::checks::{self, Watch};
 use crate::clean::{Cleaner, Reason, Tweet};
 use crate::denormalise::Packs;
 use crate::extract::{Line, Lines, ReadError};
+use crate::failure::FailureKind;
 use crate::report::{Counts, FileCounts, Relations, Stats};
 use crate::score::{Engine, Excluded, MemoryEngine, MemoryTable, Overflow, Table, Taken};
 
@@ -73,15 +74,6 @@ pub enum BuildError {
         #[source]
         source: io::Error,
     },
-    /// Writing failed. For those who write the table.
-    #[error("{}: {source}", path.display())]
-    Disk {
-        /// What was written.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// More input than the engine can take.
     #[error(transparent)]
     Overflow(#[from] Overflow),
@@ -91,13 +83,12 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    /// The exit code of a program that ends with this.
-    pub fn exit_code(&self) -> u8 {
+    /// The kind of failure that a program ends with.
+    pub const fn kind(&self) -> FailureKind {
         match self {
-            Self::BadArguments(_) => 64,
-            Self::BadInput(_) | Self::BadTagList { .. } => 65,
-            Self::Disk { .. } => 74,
-            Self::Overflow(_) | Self::CheckFailed(_) => 1,
+            Self::BadArguments(_) => FailureKind::Usage,
+            Self::BadInput(_) | Self::BadTagList { .. } => FailureKind::Input,
+            Self::Overflow(_) | Self::CheckFailed(_) => FailureKind::Check,
         }
     }
 }

@@ -42,7 +42,7 @@ fn a_cut_file_among_many_is_named_with_its_line() {
         .collect();
     for jobs in [1, 3, 20] {
         let error = run(&files, &path.join("excluded"), jobs, &()).unwrap_err();
-        assert_eq!(error.exit_code(), 65);
+        assert_eq!(error.kind().exit_code(), 65);
         let BuildError::BadInput(error) = error else {
             panic!("{error}");
         };
@@ -58,14 +58,26 @@ fn missing_input_is_refused() {
     let excluded = path.join("excluded");
     let missing = [path.join("absent.gz")];
     assert_eq!(
-        run(&missing, &excluded, 1, &()).unwrap_err().exit_code(),
+        run(&missing, &excluded, 1, &())
+            .unwrap_err()
+            .kind()
+            .exit_code(),
         65
     );
-    assert_eq!(run(&[], &excluded, 1, &()).unwrap_err().exit_code(), 64);
+    assert_eq!(
+        run(&[], &excluded, 1, &()).unwrap_err().kind().exit_code(),
+        64
+    );
     let twice = [excluded.clone(), excluded.clone()];
-    assert_eq!(run(&twice, &excluded, 1, &()).unwrap_err().exit_code(), 64);
+    assert_eq!(
+        run(&twice, &excluded, 1, &())
+            .unwrap_err()
+            .kind()
+            .exit_code(),
+        64
+    );
     let error = run(&[excluded], Path::new("no/list"), 1, &()).unwrap_err();
-    assert_eq!(error.exit_code(), 65);
+    assert_eq!(error.kind().exit_code(), 65);
     fs::remove_dir_all(path).unwrap();
 }
 
@@ -76,7 +88,7 @@ fn a_tweet_from_before_the_first_one_fails_the_checks() {
     let file = path.join("part.jsonl");
     fs::write(&file, line).unwrap();
     let error = run(&[file], &path.join("excluded"), 1, &()).unwrap_err();
-    assert_eq!(error.exit_code(), 1);
+    assert_eq!(error.kind().exit_code(), 1);
     assert!(matches!(error, BuildError::CheckFailed(lines) if lines.len() == 2));
     fs::remove_dir_all(path).unwrap();
 }
