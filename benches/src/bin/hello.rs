@@ -1,7 +1,8 @@
 //! The baseline that the kit and the services are measured against: hyper in the same shape
-//! (one single-threaded runtime and one shared-port listener for each core), nothing else.
+//! (a single-threaded runtime, header timer, flattened writes, no delay), nothing else.
 //!
-//! `bare_hyper ADDR` answers every request with the same 13 bytes, on one core.
+//! `hello IP:PORT` prints the address it got and answers every request with the same 13 bytes, on
+//! one core.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 async fn serve(addr: SocketAddr) -> std::io::Result<()> {
     let listener = TcpListener::bind(addr).await?;
+    println!("{}", listener.local_addr()?);
     loop {
         let (stream, _peer) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -48,7 +50,7 @@ async fn serve(addr: SocketAddr) -> std::io::Result<()> {
 fn main() -> std::io::Result<()> {
     let addr = std::env::args().nth(1);
     let addr = addr.and_then(|addr| addr.parse().ok());
-    let addr = addr.ok_or_else(|| std::io::Error::other("usage: bare_hyper IP:PORT"))?;
+    let addr = addr.ok_or_else(|| std::io::Error::other("usage: hello IP:PORT"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
