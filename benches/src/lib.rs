@@ -14,4 +14,5 @@ pub mod cases;
 pub mod corpus;
 pub mod growth;
 pub mod packs;
+#[cfg(feature = "programs")]
 pub mod table;

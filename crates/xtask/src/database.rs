@@ -70,8 +70,9 @@ impl TestDatabases {
     async fn start_in<P: Product>(product: &P, parent: &Path) -> Result<Self> {
         let folder = Folder::create(parent, P::NAME)?;
         let certificates = Certificates::create(&folder.path).await?;
-        let plain = Server::start(product, &folder.path.join("plain"), None).await?;
-        let tls = Server::start(product, &folder.path.join("tls"), Some(&certificates)).await?;
+        let plain = Server::start(product, &folder.path.join("plain"), None, &SMALL).await?;
+        let secured = folder.path.join("tls");
+        let tls = Server::start(product, &secured, Some(&certificates), &SMALL).await?;
         console::say(&format!(
             "private {} servers on 127.0.0.1: port {} without TLS, port {} with TLS",
             P::NAME,
@@ -103,6 +104,78 @@ impl TestDatabases {
     }
 }
 
+/// A server that holds all data in memory and writes as little as it may, for measurements.
+pub(crate) struct BenchDatabase {
+    server: Server,
+    // Last, so that the folder goes after the server in it.
+    _folder: Folder,
+}
+
+impl BenchDatabase {
+    /// Starts it with empty databases of these names.
+    pub(crate) async fn start<P: Product>(
+        product: &P,
+        workspace: &Workspace,
+        databases: &[&str],
+    ) -> Result<Self> {
+        let folder = Folder::create(&workspace.scratch("databases"), P::NAME)?;
+        let settings = Settings {
+            arguments: &[
+                "--innodb-buffer-pool-size=1G",
+                "--innodb-flush-log-at-trx-commit=0",
+            ],
+            statements: databases
+                .iter()
+                .map(|name| format!("CREATE DATABASE {name};"))
+                .collect(),
+        };
+        let server = Server::start(product, &folder.path.join("bench"), None, &settings).await?;
+        console::say(&format!(
+            "private {} on 127.0.0.1, port {}",
+            P::NAME,
+            server.port
+        ));
+        Ok(Self {
+            server,
+            _folder: folder,
+        })
+    }
+
+    /// The address of one of its databases.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("{}{database}", self.server.url())
+    }
+
+    /// Where it listens on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    /// Its process, as long as it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.process.id()
+    }
+
+    /// Ends it in peace.
+    pub(crate) async fn stop(mut self) {
+        child::end(&mut self.server.process, Signal::TERM, STOP_PATIENCE).await;
+    }
+}
+
+/// What servers for different ends differ in.
+struct Settings<'a> {
+    /// The last arguments, which win.
+    arguments: &'a [&'a str],
+    /// Statements that the server runs when it starts.
+    statements: Vec<String>,
+}
+
+/// For tests: a few rows each.
+const SMALL: Settings<'static> = Settings {
+    arguments: &["--innodb-buffer-pool-size=32M"],
+    statements: Vec::new(),
+};
+
 /// One running server.
 struct Server {
     process: Child,
@@ -115,6 +188,7 @@ impl Server {
         product: &P,
         folder: &Path,
         certificates: Option<&Certificates>,
+        settings: &Settings<'_>,
     ) -> Result<Self> {
         let data = folder.join("data");
         fs::create_dir_all(folder)
@@ -134,24 +208,24 @@ impl Server {
                 "--bind-address=127.0.0.1",
             ])
             .arg(format!("--port={port}"))
-            .args([
-                "--skip-log-bin",
-                "--innodb-buffer-pool-size=32M",
-                "--performance-schema=OFF",
-            ])
+            .args(["--skip-log-bin", "--performance-schema=OFF"])
+            .args(settings.arguments)
             .args(P::SERVER_ARGUMENTS);
+        let mut statements = settings.statements.clone();
         if !as_root {
-            let script = folder.join("users.sql");
             let require = if certificates.is_some() {
                 " REQUIRE SSL"
             } else {
                 ""
             };
-            let sql = format!(
-                "CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'{require};\n\
-                 GRANT ALL ON *.* TO '{USER}'@'%';\n"
-            );
-            fs::write(&script, sql)
+            statements.push(format!(
+                "CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'{require};"
+            ));
+            statements.push(format!("GRANT ALL ON *.* TO '{USER}'@'%';"));
+        }
+        if !statements.is_empty() {
+            let script = folder.join("start.sql");
+            fs::write(&script, statements.join("\n") + "\n")
                 .with_context(|| format!("cannot write {}", script.display()))?;
             command.arg(format!("--init-file={}", script.display()));
         }
@@ -252,7 +326,7 @@ fn tail(log: &Path) -> String {
 
 /// A port that nobody uses in this moment. Somebody may take it before the
 /// server does; then the server ends at once and says so.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())

@@ -3,14 +3,18 @@
 //! * `up` builds the three services, gives them sample data and puts a path
 //!   router in front of them, all on one machine.
 //! * `test` runs every check of the workspace and sums the tests up.
+//! * `bench` measures the services against yardsticks and writes docs/performance.md.
+//! * `counts` compares the instructions that requests take with a baseline.
 //! * `readme-check` runs the commands of the README against a running `up`.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
 //! builds. It knows the services by their settings and replies only, never by
 //! their code.
 
+mod bench;
 mod child;
 mod console;
+mod counts;
 mod database;
 mod deny;
 mod mariadb;
@@ -51,6 +55,10 @@ enum Task {
     Up(up::Options),
     /// Run all checks: format, lints, docs, dependencies, tests on a private database
     Test(test::Options),
+    /// Measure the services on two cores and write docs/performance.md (takes some ten minutes)
+    Bench(bench::Options),
+    /// Count the instructions of each core's work and compare them with the baseline
+    Counts(counts::Options),
     /// Run the commands of the README's `sh ci` blocks and compare their output
     ReadmeCheck(readme::Options),
 }
@@ -86,6 +94,8 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         match task {
             Task::Up(options) => up::run(options).await,
             Task::Test(options) => test::run(options).await,
+            Task::Bench(options) => bench::run(options).await,
+            Task::Counts(options) => counts::run(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
         }
     })

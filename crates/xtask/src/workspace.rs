@@ -59,9 +59,19 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs us, so that the pinned toolchain is kept.
+/// The cargo that runs us, so that the pinned toolchain is kept; without what it told us of our own
+/// package, which some build scripts look at: they would run again, and all that depends on them be
+/// built anew, each time after a cargo that was started by hand.
 pub(crate) fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_ours = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if is_ours.iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 #[cfg(test)]

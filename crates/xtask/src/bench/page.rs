@@ -1,0 +1,186 @@
+//! `docs/performance.md` from a file of results.
+//!
+//! What no measurement knows is kept by hand in `docs/performance/`: how it is measured
+//! (`method.md`) and what was tried and did not pay (`unhelpful.md`).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::plot;
+use super::targets::{TARGETS, Target, Verdict};
+use crate::console;
+
+/// The page and what belongs to it, relative to the workspace.
+const PAGE: &str = "docs/performance.md";
+const FOLDER: &str = "docs/performance";
+
+/// Writes the page and its plots.
+pub(super) fn write(root: &Path, results: &Value) -> Result<()> {
+    for (name, text) in files(root, results)? {
+        let file = root.join(&name);
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    console::say(&format!("wrote {PAGE} and its plots"));
+    Ok(())
+}
+
+/// All files with their names relative to the workspace.
+fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
+    let kept = |name: &str| {
+        let file = root.join(FOLDER).join(name);
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let plots = plot::all(results);
+    let mut page = String::from("# Performance\n\n");
+    page.push_str(
+        "<!-- Written by `cargo xtask bench` from benches/results; edit docs/performance/*.md instead. -->\n\n",
+    );
+    page.push_str(&host(results));
+    page.push_str("\n## Targets\n\n");
+    page.push_str(&target_table(results));
+    page.push_str("\n## Servers\n\n");
+    page.push_str(&series_table(results));
+    for plot in &plots {
+        let _ = write!(page, "\n![{}](performance/{})\n", plot.title, plot.file);
+    }
+    page.push_str("\n## Method\n\n");
+    page.push_str(&kept("method.md")?);
+    page.push_str("\n## What did not help\n\n");
+    page.push_str(&kept("unhelpful.md")?);
+    let mut files = vec![(PAGE.to_owned(), page)];
+    files.extend(
+        plots
+            .into_iter()
+            .map(|plot| (format!("{FOLDER}/{}", plot.file), plot.svg)),
+    );
+    Ok(files)
+}
+
+/// What it ran on, and how much else that machine did.
+fn host(results: &Value) -> String {
+    let host = &results["host"];
+    let text = |key: &str| host[key].as_str().unwrap_or("unknown").to_owned();
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .map_or("unknown".to_owned(), |v| format!("{v}"))
+    };
+    let sha = match host["sha_instructions"].as_bool() {
+        Some(true) => "with SHA instructions",
+        _ => "without SHA instructions",
+    };
+    format!(
+        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}. Load average {} before and {} after, \
+         {} rounds of {} s. Absolute figures are of this machine in this hour; **ratios are what counts**. \
+         To measure anew: `cargo xtask bench --install-peers`.\n",
+        results["date"].as_str().unwrap_or("on an unknown day"),
+        number(&host["processors"]),
+        text("processor"),
+        text("arch"),
+        number(&host["memory_mb"]),
+        text("system"),
+        text("kernel"),
+        text("rustc"),
+        number(&host["load_before"]),
+        number(&host["load_after"]),
+        number(&results["rounds"]),
+        number(&results["seconds"]),
+    )
+}
+
+fn target_table(results: &Value) -> String {
+    let mut table = String::from("| what | target | measured | |\n| --- | --- | --- | --- |\n");
+    for target in TARGETS {
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} |",
+            target.meaning,
+            target.limit.text(),
+            measured(target, results),
+            target.verdict(results).text(),
+        );
+    }
+    table
+}
+
+fn measured(target: &Target, results: &Value) -> String {
+    let value = target.value(results);
+    value.map_or("-".to_owned(), |value| format!("{value:.2}"))
+}
+
+/// For the terminal.
+pub(super) fn closing_table(results: &Value) -> String {
+    let mut rows = vec![["what", "target", "measured", ""].map(String::from)];
+    for target in TARGETS {
+        let verdict = target.verdict(results);
+        if verdict != Verdict::NotMeasured {
+            rows.push([
+                target.meaning.replace('`', ""),
+                target.limit.text(),
+                measured(target, results),
+                verdict.text().replace('*', ""),
+            ]);
+        }
+    }
+    console::table(&rows)
+}
+
+/// Processor time and rate of everything that was measured.
+fn series_table(results: &Value) -> String {
+    let mut table = String::from(
+        "CPU is the server's processor time for a request, a core's limit the rate that follows from it, the rate what \
+         the load tool on the other core reached. p99 is of a closed loop: for comparisons only.\n\n\
+         | row | server | CPU us | least to most | core's limit, requests/s | rate, requests/s | p99 ms | database CPU us |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (row, measured) in results["rows"].as_object().into_iter().flatten() {
+        for series in measured["series"].as_array().into_iter().flatten() {
+            let number = |key: &str| series[key].as_f64().unwrap_or(0.0);
+            let database = series["database_cpu_us"].as_f64();
+            let _ = writeln!(
+                table,
+                "| {row} | {} | {:.2} | {:.2} to {:.2} | {:.0} | {:.0} | {:.2} | {} |",
+                series["name"].as_str().unwrap_or_default(),
+                number("cpu_us"),
+                number("cpu_us_least"),
+                number("cpu_us_most"),
+                1e6 / number("cpu_us").max(1e-3),
+                number("requests_per_s"),
+                number("p99_ms"),
+                database.map_or(String::new(), |micros| format!("{micros:.2}")),
+            );
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    #[test]
+    fn the_page_is_what_the_newest_results_give() {
+        let root = root();
+        let results = crate::bench::read_newest(&root).unwrap();
+        for (name, text) in files(&root, &results).unwrap() {
+            let kept = fs::read_to_string(root.join(&name)).unwrap();
+            assert_eq!(kept, text, "{name}: run `cargo xtask bench --render`");
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_not_measured_is_shown_as_such() {
+        let table = target_table(&Value::Null);
+        assert_eq!(table.lines().count(), TARGETS.len() + 2);
+        assert!(table.contains("| - | not measured |"));
+        assert_eq!(closing_table(&Value::Null).lines().count(), 1);
+    }
+}
