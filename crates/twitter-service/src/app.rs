@@ -20,7 +20,7 @@ use crate::cache::Cache;
 use crate::config::{self, Config};
 use crate::handlers;
 use crate::routes::{self, Route};
-use crate::store::{Store, StoreErrorKind};
+use crate::store::{Packs, Store, StoreErrorKind};
 use crate::watch::watch;
 
 service_kit::labels! {
@@ -69,7 +69,7 @@ pub(crate) struct App {
     /// `<TEAM_ID>,<AWS_ACCOUNT_ID>`, the beginning of every reply.
     pub(crate) head: Arc<[u8]>,
     pub(crate) compute: ComputePool,
-    pub(crate) store: Store,
+    pub(crate) packs: Packs,
     pub(crate) cache: Cache,
     pub(crate) scratch: RefCell<Scratch>,
     generations: Arc<AtomicU64>,
@@ -125,7 +125,7 @@ impl Service for App {
 
     fn prepare(config: Config, setup: &Setup) -> Shared {
         let generations = Arc::new(AtomicU64::new(0));
-        let store = Store::new(&config.address, 1, config.deadlines);
+        let store = Store::new(&config.address, config.deadlines);
         let latch = setup.health.latch("database");
         tokio::spawn(watch(store, latch, Arc::clone(&generations)));
         let metrics = &setup.metrics;
@@ -168,7 +168,7 @@ impl Service for App {
         Self {
             head: Arc::clone(&shared.head),
             compute: shared.compute.clone(),
-            store: Store::new(&config.address, connections, config.deadlines),
+            packs: Packs::new(&config.address, connections, config.deadlines),
             cache: Cache::new(cache_bytes, config.cache_ttl),
             scratch: RefCell::default(),
             generations: Arc::clone(&shared.generations),

@@ -72,7 +72,7 @@ fn invalid(app: &App, reason: QueryError) -> Reply {
 async fn find(app: &App, user_id: u64) -> Result<Arc<Entry>, StoreError> {
     let load = || async {
         let started = Instant::now();
-        let pack = app.store.pack(user_id).await;
+        let pack = app.packs.pack(user_id).await;
         app.store_durations.observe(started.elapsed());
         if let Err(StoreError::Damaged(error)) = &pack {
             tracing::error!(user_id, %error, "a damaged pack; load the table again");

@@ -1,6 +1,7 @@
 //! The twitter service: `GET /twitter`, from one denormalised table.
 
 mod app;
+mod batch;
 mod cache;
 mod config;
 mod handlers;

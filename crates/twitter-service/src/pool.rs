@@ -10,7 +10,7 @@ use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
 use deadpool::{Runtime, managed::PoolError};
 
 use crate::config::Deadlines;
-use crate::store::{Driver, Rows, StoreError};
+use crate::store::{Driver, Found, StoreError};
 
 /// A connection is replaced at this age, plus up to a quarter, so that a password or an address
 /// that changed is taken up, and connections made together do not end together.
@@ -90,27 +90,27 @@ pub(crate) fn new<D: Driver>(
         .expect("time-outs have the runtime that they need")
 }
 
-/// All rows of one key. May be dropped at any point: the connection is then not used again.
+/// All rows of these keys. May be dropped at any point: the connection is then not used again.
 /// Takes no longer than all deadlines together, however many dead connections are met.
 pub(crate) async fn rows<D: Driver>(
     pool: &Pool<Manager<D>>,
-    user_id: u64,
+    user_ids: &[u64],
     deadlines: Deadlines,
-) -> Result<Rows, StoreError> {
+) -> Result<Found, StoreError> {
     let Deadlines {
         wait,
         connect,
         query,
     } = deadlines;
-    let asked = tokio::time::timeout(wait + connect + query, ask(pool, user_id, query));
+    let asked = tokio::time::timeout(wait + connect + query, ask(pool, user_ids, query));
     asked.await.map_err(|_| StoreError::Timeout)?
 }
 
 async fn ask<D: Driver>(
     pool: &Pool<Manager<D>>,
-    user_id: u64,
+    user_ids: &[u64],
     deadline: Duration,
-) -> Result<Rows, StoreError> {
+) -> Result<Found, StoreError> {
     let mut object = pool.get().await.map_err(|error| match error {
         PoolError::Backend(error) => error,
         PoolError::Timeout(managed::TimeoutType::Wait) => StoreError::Busy,
@@ -119,7 +119,7 @@ async fn ask<D: Driver>(
     })?;
     object.interrupted = true;
     let driver = &pool.manager().driver;
-    let rows = tokio::time::timeout(deadline, driver.rows(&mut object.connection, user_id));
+    let rows = tokio::time::timeout(deadline, driver.rows(&mut object.connection, user_ids));
     let rows = rows.await.map_err(|_| StoreError::Timeout)??;
     object.interrupted = false;
     object.last_used = Instant::now();
@@ -160,11 +160,11 @@ mod tests {
             Ok(())
         }
 
-        async fn rows(&self, (): &mut (), user_id: u64) -> Result<Rows, StoreError> {
-            match user_id {
-                1 => std::future::pending().await,
-                2 => Err(StoreError::Failed("no".into())),
-                _ => Ok(Rows::default()),
+        async fn rows(&self, (): &mut (), user_ids: &[u64]) -> Result<Found, StoreError> {
+            match user_ids {
+                [1] => std::future::pending().await,
+                [2] => Err(StoreError::Failed("no".into())),
+                _ => Ok(Found::default()),
             }
         }
     }
@@ -180,7 +180,7 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 4, DEADLINES);
         for _ in 0..10 {
-            assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+            assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         }
         assert_eq!(fake.connected.load(Ordering::Relaxed), 1);
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 0);
@@ -191,29 +191,29 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 1, DEADLINES);
         assert_eq!(
-            rows(&pool, 1, DEADLINES).await.err(),
+            rows(&pool, &[1], DEADLINES).await.err(),
             Some(StoreError::Timeout)
         );
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             2,
             "after a deadline"
         );
-        assert!(rows(&pool, 2, DEADLINES).await.is_err());
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[2], DEADLINES).await.is_err());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(fake.connected.load(Ordering::Relaxed), 3, "after an error");
         let slow = Deadlines {
             query: Duration::from_mins(1),
             ..DEADLINES
         };
-        let dropped = rows(&pool, 1, slow);
+        let dropped = rows(&pool, &[1], slow);
         assert!(
             tokio::time::timeout(Duration::from_millis(1), dropped)
                 .await
                 .is_err()
         );
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
@@ -226,11 +226,11 @@ mod tests {
         let pool = new(Fake::default(), 1, DEADLINES);
         let held = pool.get().await.expect("a connection");
         assert_eq!(
-            rows(&pool, 3, DEADLINES).await.err(),
+            rows(&pool, &[3], DEADLINES).await.err(),
             Some(StoreError::Busy)
         );
         drop(held);
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
     }
 
     #[tokio::test]
@@ -240,12 +240,12 @@ mod tests {
         let mut object = pool.get().await.expect("a connection");
         object.idle_ping = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 1);
         let mut object = pool.get().await.expect("a connection");
         object.max_age = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, 3, DEADLINES).await.is_ok());
+        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(fake.connected.load(Ordering::Relaxed), 2);
     }
 }

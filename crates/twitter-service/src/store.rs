@@ -1,4 +1,4 @@
-//! The one query, for either kind of database.
+//! The one query, for either kind of database, about one user or many.
 
 mod mysql;
 mod sqlite;
@@ -15,6 +15,7 @@ use twitter_core::table::{
     MAX_PART_BYTES, META_PART, META_USER_ID, SCHEMA_VERSION, TABLE, TableMeta,
 };
 
+use crate::batch::Batches;
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
 
@@ -32,12 +33,43 @@ pub(crate) trait Driver: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// All rows of one key in the order of `part`.
+    /// All rows of these keys, 1 to [`MAX_KEYS`] different ones, each key's in the order of `part`.
     fn rows(
         &self,
         connection: &mut Self::Connection,
-        user_id: u64,
-    ) -> impl Future<Output = Result<Rows, StoreError>> + Send;
+        user_ids: &[u64],
+    ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+}
+
+/// Keys that one query may ask for. More gain nothing, and wait longer for each other.
+pub(crate) const MAX_KEYS: usize = 32;
+
+/// What was found under each of the keys that have rows.
+#[derive(Debug, Default)]
+pub(crate) struct Found(Vec<(u64, Result<Rows, PackError>)>);
+
+impl Found {
+    /// Takes the next row, in the order of key and `part`. Damage of one key is kept for that key.
+    pub(crate) fn push(&mut self, user_id: u64, part: u16, pack: &[u8]) {
+        if self.0.last().is_none_or(|(last, _)| *last != user_id) {
+            self.0.push((user_id, Ok(Rows::default())));
+        }
+        if let Some((_, rows)) = self.0.last_mut()
+            && let Ok(found) = rows
+            && let Err(error) = found.push(part, pack)
+        {
+            *rows = Err(error);
+        }
+    }
+
+    /// What was found under a key; nothing the second time.
+    pub(crate) fn take(&mut self, user_id: u64) -> Result<Rows, StoreError> {
+        let place = self.0.iter().position(|(found, _)| *found == user_id);
+        match place.map(|place| self.0.swap_remove(place)) {
+            Some((_, rows)) => Ok(rows?),
+            None => Ok(Rows::default()),
+        }
+    }
 }
 
 /// What the table holds under one `user_id`, gathered row by row.
@@ -143,7 +175,7 @@ impl StoreError {
     }
 }
 
-/// The table, through a pool of connections. Clones share the pool.
+/// The table's description, through one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pool: AnyPool,
@@ -156,38 +188,37 @@ enum AnyPool {
     Sqlite(Pool<Manager<sqlite::Sqlite>>),
 }
 
-impl Store {
+impl AnyPool {
     /// Prepares to connect; nothing is opened yet.
-    pub(crate) fn new(address: &Address, connections: usize, deadlines: Deadlines) -> Self {
-        let pool = if address.sqlite_path().is_some() {
+    fn new(address: &Address, connections: usize, deadlines: Deadlines) -> Self {
+        if address.sqlite_path().is_some() {
             // Each connection is a thread; more than two for a worker only get in its way.
             let driver = sqlite::Sqlite::new(address.clone());
-            AnyPool::Sqlite(pool::new(driver, connections.min(2), deadlines))
+            Self::Sqlite(pool::new(driver, connections.min(2), deadlines))
         } else {
             let driver = mysql::MySql::new(address.clone());
-            AnyPool::MySql(pool::new(driver, connections, deadlines))
-        };
-        Self { pool, deadlines }
-    }
-
-    /// The pack of a user, checked; `None` for a user without contacts.
-    pub(crate) async fn pack(&self, user_id: u64) -> Result<Option<OwnedPack>, StoreError> {
-        let Some(parts) = self.rows(user_id).await?.parts else {
-            return Ok(None);
-        };
-        let bytes = parts.finish()?;
-        if bytes.len() <= MAX_PART_BYTES {
-            return Ok(Some(OwnedPack::parse_for(user_id, bytes)?));
+            Self::MySql(pool::new(driver, connections, deadlines))
         }
-        // Checking takes some 0.3 ms a MiB. There are no more of these at a time than connections.
-        let checked = tokio::task::spawn_blocking(move || OwnedPack::parse_for(user_id, bytes));
-        let checked = checked.await.map_err(|_| StoreError::Timeout)?;
-        Ok(Some(checked?))
+    }
+}
+
+impl Store {
+    /// Prepares to connect; nothing is opened yet.
+    pub(crate) fn new(address: &Address, deadlines: Deadlines) -> Self {
+        Self {
+            pool: AnyPool::new(address, 1, deadlines),
+            deadlines,
+        }
     }
 
     /// What the table says of itself.
     pub(crate) async fn meta(&self) -> Result<TableMeta, StoreError> {
-        let rows = self.rows(META_USER_ID).await?;
+        let keys = [META_USER_ID];
+        let mut found = match &self.pool {
+            AnyPool::MySql(pool) => pool::rows(pool, &keys, self.deadlines).await,
+            AnyPool::Sqlite(pool) => pool::rows(pool, &keys, self.deadlines).await,
+        }?;
+        let rows = found.take(META_USER_ID)?;
         let meta = TableMeta::parse(&rows.meta.ok_or(StoreError::NoMeta)?)?;
         if !meta.is_current() {
             return Err(StoreError::Version {
@@ -197,28 +228,54 @@ impl Store {
         }
         Ok(meta)
     }
+}
 
-    async fn rows(&self, user_id: u64) -> Result<Rows, StoreError> {
-        match &self.pool {
-            AnyPool::MySql(pool) => pool::rows(pool, user_id, self.deadlines).await,
-            AnyPool::Sqlite(pool) => pool::rows(pool, user_id, self.deadlines).await,
+/// One worker's way to the packs: look-ups that wait at the same time share a query.
+pub(crate) enum Packs {
+    MySql(Batches<mysql::MySql>),
+    Sqlite(Batches<sqlite::Sqlite>),
+}
+
+impl Packs {
+    /// Prepares to open at most so many connections; nothing is opened yet.
+    pub(crate) fn new(address: &Address, connections: usize, deadlines: Deadlines) -> Self {
+        match AnyPool::new(address, connections, deadlines) {
+            AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, deadlines)),
+            AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, deadlines)),
         }
+    }
+
+    /// The pack of a user, checked; `None` for a user without contacts.
+    pub(crate) async fn pack(&self, user_id: u64) -> Result<Option<OwnedPack>, StoreError> {
+        let rows = match self {
+            Self::MySql(batches) => batches.rows(user_id).await,
+            Self::Sqlite(batches) => batches.rows(user_id).await,
+        }?;
+        let Some(parts) = rows.parts else {
+            return Ok(None);
+        };
+        let bytes = parts.finish()?;
+        if bytes.len() <= MAX_PART_BYTES {
+            return Ok(Some(OwnedPack::parse_for(user_id, bytes)?));
+        }
+        // Checking takes some 0.3 ms a MiB. There are no more of these at a time than look-ups wait.
+        let checked = tokio::task::spawn_blocking(move || OwnedPack::parse_for(user_id, bytes));
+        let checked = checked.await.map_err(|_| StoreError::Timeout)?;
+        Ok(Some(checked?))
     }
 }
 
-/// Gathers the rows of one key as they arrive; `fields` takes part and pack from a row.
+/// Gathers the rows as they arrive; `fields` takes user, part and pack from a row.
 async fn gather<R>(
     mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
-    fields: impl Fn(&R) -> Result<(u16, &[u8]), sqlx::Error>,
-) -> Result<Result<Rows, PackError>, sqlx::Error> {
-    let mut found = Rows::default();
+    fields: impl Fn(&R) -> Result<(u64, u16, &[u8]), sqlx::Error>,
+) -> Result<Found, sqlx::Error> {
+    let mut found = Found::default();
     while let Some(row) = rows.try_next().await? {
-        let (part, pack) = fields(&row)?;
-        if let Err(error) = found.push(part, pack) {
-            return Ok(Err(error));
-        }
+        let (user_id, part, pack) = fields(&row)?;
+        found.push(user_id, part, pack);
     }
-    Ok(Ok(found))
+    Ok(found)
 }
 
 /// Options for the driver that the address was recognised for.
@@ -228,17 +285,62 @@ fn options(address: &Address) -> Result<Options, StoreError> {
         .map_err(|error| StoreError::Failed(error.to_string().into()))
 }
 
-/// The one query's text must be a constant for sqlx.
-const ROWS_QUERY: &str =
-    "SELECT part, pack FROM user_pack WHERE user_id IN (?) ORDER BY user_id, part";
+/// The query with this list of places. Its text must be a constant for sqlx.
+macro_rules! query {
+    ($places:literal) => {
+        concat!(
+            "SELECT user_id, part, pack FROM user_pack WHERE user_id IN (",
+            $places,
+            ") ORDER BY user_id, part"
+        )
+    };
+}
+
+/// A statement for each of a few numbers of keys, so that a connection prepares six of them at most.
+const QUERIES: [(usize, &str); 6] = [
+    (1, query!("?")),
+    (2, query!("?,?")),
+    (4, query!("?,?,?,?")),
+    (8, query!("?,?,?,?,?,?,?,?")),
+    (16, query!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?")),
+    (
+        MAX_KEYS,
+        query!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
+    ),
+];
+
+/// The smallest statement that takes all keys, and the keys for its places: the last one fills up,
+/// which finds nothing twice.
+fn query_for(user_ids: &[u64]) -> (&'static str, impl Iterator<Item = u64> + '_) {
+    let fits = QUERIES.iter().find(|(places, _)| user_ids.len() <= *places);
+    let (places, text) = fits.copied().unwrap_or((MAX_KEYS, QUERIES[5].1));
+    let last = user_ids.last().copied().into_iter().cycle();
+    (text, user_ids.iter().copied().chain(last).take(places))
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_query_names_the_table() {
-        assert!(ROWS_QUERY.contains(&format!(" FROM {TABLE} ")));
+    fn every_query_names_the_table_and_has_its_places() {
+        for (places, text) in QUERIES {
+            assert!(text.contains(&format!(" FROM {TABLE} ")));
+            assert_eq!(text.matches('?').count(), places);
+        }
+    }
+
+    #[test]
+    fn a_query_is_filled_up_with_its_last_key() {
+        for (keys, places) in [(1, 1), (2, 2), (3, 4), (5, 8), (17, 32), (32, 32)] {
+            let keys: Vec<u64> = (1..=keys).collect();
+            let (text, bound) = query_for(&keys);
+            let bound: Vec<u64> = bound.collect();
+            assert_eq!(text.matches('?').count(), places);
+            assert_eq!(bound.len(), places);
+            assert_eq!(bound[..keys.len()], keys[..]);
+            assert!(bound.iter().all(|key| keys.contains(key)));
+        }
     }
 
     #[test]
@@ -247,5 +349,23 @@ mod tests {
         rows.push(META_PART, b"x").unwrap();
         assert!(rows.parts.is_none());
         assert_eq!(rows.meta.as_deref(), Some(b"x".as_slice()));
+    }
+
+    #[test]
+    fn damage_of_one_user_is_not_that_of_another() {
+        let mut found = Found::default();
+        // As much of a pack as joining its parts looks at: version and length.
+        let mut pack = [0_u8; 64];
+        (pack[0], pack[8]) = (PACK_VERSION, 64);
+        found.push(1, 0, &pack);
+        // A part is missing.
+        found.push(2, 0, &pack);
+        found.push(2, 2, &pack);
+        found.push(3, 0, &pack);
+        assert!(found.take(3).unwrap().parts.is_some());
+        assert!(matches!(found.take(2), Err(StoreError::Damaged(_))));
+        assert!(found.take(1).unwrap().parts.is_some());
+        assert!(found.take(4).unwrap().parts.is_none(), "no rows");
+        assert!(found.take(1).unwrap().parts.is_none(), "taken before");
     }
 }

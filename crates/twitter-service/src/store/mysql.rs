@@ -5,7 +5,7 @@ use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, ROWS_QUERY, Rows, StoreError, gather, options};
+use super::{Driver, Found, StoreError, gather, options, query_for};
 
 /// More than the statements there are: an eviction would send a command without a reply, which
 /// this version of sqlx follows with a stall of 40 ms (it does not set TCP_NODELAY).
@@ -54,10 +54,13 @@ impl Driver for MySql {
     async fn rows(
         &self,
         connection: &mut MySqlConnection,
-        user_id: u64,
-    ) -> Result<Rows, StoreError> {
-        let rows = sqlx::query(ROWS_QUERY).bind(user_id).fetch(connection);
-        let found = gather(rows, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await;
-        Ok(found.map_err(|error| self.error(&error))??)
+        user_ids: &[u64],
+    ) -> Result<Found, StoreError> {
+        let (text, keys) = query_for(user_ids);
+        let query = keys.fold(sqlx::query(text), |query, key| query.bind(key));
+        let found = gather(query.fetch(connection), |row| {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        });
+        found.await.map_err(|error| self.error(&error))
     }
 }

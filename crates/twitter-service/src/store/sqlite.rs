@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, ROWS_QUERY, Rows, StoreError, gather, options};
+use super::{Driver, Found, StoreError, gather, options, query_for};
 
 /// How long to wait while a load of the table commits.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -53,12 +53,16 @@ impl Driver for Sqlite {
     async fn rows(
         &self,
         connection: &mut SqliteConnection,
-        user_id: u64,
-    ) -> Result<Rows, StoreError> {
-        let rows = sqlx::query(ROWS_QUERY)
-            .bind(user_id.cast_signed())
-            .fetch(connection);
-        let found = gather(rows, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await;
-        Ok(found.map_err(|error| self.error(&error))??)
+        user_ids: &[u64],
+    ) -> Result<Found, StoreError> {
+        let (text, keys) = query_for(user_ids);
+        let query = keys.fold(sqlx::query(text), |query, key| {
+            query.bind(key.cast_signed())
+        });
+        let found = gather(query.fetch(connection), |row| {
+            let user_id: i64 = row.try_get(0)?;
+            Ok((user_id.cast_unsigned(), row.try_get(1)?, row.try_get(2)?))
+        });
+        found.await.map_err(|error| self.error(&error))
     }
 }

@@ -1,0 +1,386 @@
+//! Look-ups that wait at the same time share one query.
+//!
+//! A look-up joins a queue. A free connection takes whatever waits, up to [`MAX_KEYS`], asks for all
+//! of it in one query, hands the rows out and comes back for what has come meanwhile. There is no
+//! timer: alone, a look-up is asked for at once; the busier the database, the more share a query. A
+//! second round trip, parse and plan for each of them is what this saves, on both sides.
+//!
+//! Two connections keep a worker busy; the further ones that it may have are opened only while whole
+//! queries wait, as they do where the database is far away.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use deadpool::managed::Pool;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::config::Deadlines;
+use crate::pool::{self, Manager};
+use crate::store::{Driver, MAX_KEYS, Rows, StoreError};
+
+/// Connections that are used before whole queries have to wait.
+const USUAL_CONNECTIONS: usize = 2;
+
+/// One worker's queue and connections. Lives on one thread, inside a `LocalSet`.
+pub(crate) struct Batches<D: Driver> {
+    shared: Rc<Shared<D>>,
+}
+
+struct Shared<D: Driver> {
+    pool: Pool<Manager<D>>,
+    deadlines: Deadlines,
+    /// As long as the requests in hand at most, which the kit limits.
+    waiting: RefCell<VecDeque<Waiting>>,
+    /// Tasks that empty the queue, each with a connection; at most as many as there are.
+    runners: Cell<usize>,
+}
+
+/// One look-up.
+#[derive(Debug)]
+struct Waiting {
+    user_id: u64,
+    reply: oneshot::Sender<Result<Rows, StoreError>>,
+    /// Told to the look-up: a connection took it.
+    is_taken: Rc<Cell<bool>>,
+}
+
+impl<D: Driver> Batches<D> {
+    /// A queue in front of a pool.
+    pub(crate) fn new(pool: Pool<Manager<D>>, deadlines: Deadlines) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                pool,
+                deadlines,
+                waiting: RefCell::default(),
+                runners: Cell::new(0),
+            }),
+        }
+    }
+
+    /// All rows of one user. May be dropped at any point: a look-up that still waits is forgotten,
+    /// and the query of one that was taken goes on for the others in it.
+    pub(crate) async fn rows(&self, user_id: u64) -> Result<Rows, StoreError> {
+        let (reply, mut answer) = oneshot::channel();
+        let is_taken = Rc::new(Cell::new(false));
+        self.shared.waiting.borrow_mut().push_back(Waiting {
+            user_id,
+            reply,
+            is_taken: Rc::clone(&is_taken),
+        });
+        self.start();
+        let Deadlines {
+            wait,
+            connect,
+            query,
+        } = self.shared.deadlines;
+        let answered = match timeout(wait, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) if !is_taken.get() => return Err(StoreError::Busy),
+            Err(_) => match timeout(connect + query, answer).await {
+                Ok(answered) => answered,
+                Err(_) => return Err(StoreError::Timeout),
+            },
+        };
+        // Without an answer the task that had it was ended, as at the end of the worker.
+        answered.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// Starts another task for the queue where one more is of use.
+    fn start(&self) {
+        let shared = &self.shared;
+        let runners = shared.runners.get();
+        let is_behind = shared.waiting.borrow().len() > MAX_KEYS;
+        let may_have = shared.pool.status().max_size;
+        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind) {
+            shared.runners.set(runners + 1);
+            let running = Running(Rc::clone(shared));
+            tokio::task::spawn_local(async move { running.0.run().await });
+        }
+    }
+}
+
+/// Counts a task for the queue while it lives.
+struct Running<D: Driver>(Rc<Shared<D>>);
+
+impl<D: Driver> Drop for Running<D> {
+    fn drop(&mut self) {
+        let runners = &self.0.runners;
+        runners.set(runners.get().saturating_sub(1));
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    /// Empties the queue.
+    async fn run(&self) {
+        let mut batch = Vec::with_capacity(MAX_KEYS);
+        let mut keys = Vec::with_capacity(MAX_KEYS);
+        loop {
+            self.take(&mut batch, &mut keys);
+            if batch.is_empty() {
+                return;
+            }
+            // Who gave up in the meantime does not hear the answer.
+            match pool::rows(&self.pool, &keys, self.deadlines).await {
+                Ok(mut found) => batch.drain(..).for_each(|waiting: Waiting| {
+                    let _ = waiting.reply.send(found.take(waiting.user_id));
+                }),
+                Err(error) => batch.drain(..).for_each(|waiting| {
+                    let _ = waiting.reply.send(Err(error.clone()));
+                }),
+            }
+        }
+    }
+
+    /// Takes what waits, up to a whole query of different users; who has gone is left out.
+    fn take(&self, batch: &mut Vec<Waiting>, keys: &mut Vec<u64>) {
+        keys.clear();
+        let mut waiting = self.waiting.borrow_mut();
+        while keys.len() < MAX_KEYS
+            && let Some(next) = waiting.pop_front()
+        {
+            if next.reply.is_closed() {
+                continue;
+            }
+            if keys.contains(&next.user_id) {
+                // Somebody asked, went away and another asked again: for the next query.
+                waiting.push_front(next);
+                return;
+            }
+            next.is_taken.set(true);
+            keys.push(next.user_id);
+            batch.push(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+    use tokio::task::LocalSet;
+
+    use super::*;
+    use crate::store::Found;
+
+    const DEADLINES: Deadlines = Deadlines {
+        wait: Duration::from_millis(100),
+        connect: Duration::from_millis(100),
+        query: Duration::from_millis(100),
+    };
+    /// A user whose query fails.
+    const FAILS: u64 = 666;
+
+    /// Notes the keys of each query; a query takes one permit.
+    #[derive(Clone, Debug)]
+    struct Fake {
+        asked: Arc<Mutex<Vec<Vec<u64>>>>,
+        permits: Arc<Semaphore>,
+    }
+
+    impl Fake {
+        fn new(permits: usize) -> Self {
+            Self {
+                asked: Arc::default(),
+                permits: Arc::new(Semaphore::new(permits)),
+            }
+        }
+
+        fn asked(&self) -> Vec<Vec<u64>> {
+            self.asked.lock().unwrap().clone()
+        }
+
+        fn batches(&self, connections: usize) -> Batches<Self> {
+            Batches::new(pool::new(self.clone(), connections, DEADLINES), DEADLINES)
+        }
+    }
+
+    impl Driver for Fake {
+        type Connection = ();
+
+        async fn connect(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn ping(&self, (): &mut ()) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn rows(&self, (): &mut (), user_ids: &[u64]) -> Result<Found, StoreError> {
+            self.asked.lock().unwrap().push(user_ids.to_vec());
+            self.permits.acquire().await.unwrap().forget();
+            if user_ids.contains(&FAILS) {
+                return Err(StoreError::Failed("no".into()));
+            }
+            let mut found = Found::default();
+            for user_id in user_ids.iter().filter(|id| *id % 2 == 0) {
+                found.push(*user_id, 0, &whole_part());
+            }
+            Ok(found)
+        }
+    }
+
+    /// As much of a pack as joining its parts looks at: version and length.
+    fn whole_part() -> [u8; 64] {
+        let mut part = [0; 64];
+        part[0] = twitter_core::record::PACK_VERSION;
+        part[8] = 64;
+        part
+    }
+
+    async fn local<T>(test: impl Future<Output = T>) -> T {
+        LocalSet::new().run_until(test).await
+    }
+
+    /// Lets all tasks go as far as they can.
+    async fn settle() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_together_is_asked_for_together() {
+        let fake = Fake::new(1000);
+        let batches = fake.batches(1);
+        let answers = local(join_all((0..100).map(|user| batches.rows(user)))).await;
+        for (user, rows) in (0..100).zip(answers) {
+            let rows = format!("{:?}", rows.unwrap());
+            assert_eq!(
+                rows.contains("parts: Some"),
+                user % 2 == 0,
+                "{user}: {rows}"
+            );
+        }
+        let sizes: Vec<usize> = fake.asked().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [32, 32, 32, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alone_is_asked_for_at_once() {
+        let fake = Fake::new(1000);
+        let batches = fake.batches(4);
+        local(async {
+            for user in 0..3 {
+                assert!(batches.rows(user).await.is_ok());
+            }
+        })
+        .await;
+        assert_eq!(fake.asked(), [[0], [1], [2]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn further_connections_come_only_when_whole_queries_wait() {
+        for (look_ups, connections) in [(1, 1..=1), (34, 2..=2), (120, 3..=8)] {
+            let fake = Fake::new(0);
+            let batches = fake.batches(8);
+            local(async {
+                let all = join_all((0..look_ups).map(|user| {
+                    let batches = &batches;
+                    async move {
+                        // One after the other, as requests come in.
+                        for _ in 0..user {
+                            tokio::task::yield_now().await;
+                        }
+                        batches.rows(user).await
+                    }
+                }));
+                let watch = async {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let busy = fake.asked().len();
+                    assert!(connections.contains(&busy), "{look_ups}: {busy}");
+                    fake.permits.add_permits(1000);
+                };
+                let (answers, ()) = futures_util::future::join(all, watch).await;
+                assert!(answers.iter().all(Result::is_ok));
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_query_fails_those_in_it_and_no_others() {
+        let fake = Fake::new(1000);
+        let batches = fake.batches(1);
+        local(async {
+            let (failed, together) =
+                futures_util::future::join(batches.rows(FAILS), batches.rows(1)).await;
+            assert!(matches!(failed, Err(StoreError::Failed(_))));
+            assert!(matches!(together, Err(StoreError::Failed(_))));
+            assert!(batches.rows(1).await.is_ok());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_a_connection_and_for_an_answer_have_an_end() {
+        let fake = Fake::new(0);
+        let batches = fake.batches(1);
+        local(async {
+            let late = async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let started = tokio::time::Instant::now();
+                let answer = batches.rows(2).await;
+                (answer, started.elapsed())
+            };
+            let (first, (second, waited)) = futures_util::future::join(batches.rows(1), late).await;
+            assert_eq!(
+                first.err(),
+                Some(StoreError::Timeout),
+                "the query never ends"
+            );
+            // The first one's deadline frees the connection just when the second gives up waiting.
+            assert!(second.is_err());
+            assert!(waited <= DEADLINES.wait + DEADLINES.connect + DEADLINES.query);
+            fake.permits.add_permits(1000);
+            assert!(batches.rows(3).await.is_ok(), "a new connection is made");
+        })
+        .await;
+        assert_eq!(batches.shared.runners.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_goes_away_disturbs_nobody() {
+        let fake = Fake::new(0);
+        let batches = fake.batches(1);
+        local(async {
+            // Taken by the connection, then dropped.
+            let taken = timeout(Duration::from_millis(1), batches.rows(2));
+            assert!(taken.await.is_err());
+            // Still waiting, then dropped; asked for again by another.
+            let waiting = timeout(Duration::from_millis(1), batches.rows(4));
+            assert!(waiting.await.is_err());
+            let again = batches.rows(4);
+            let other = batches.rows(5);
+            let free = async {
+                settle().await;
+                fake.permits.add_permits(1000);
+            };
+            let (again, other, ()) = futures_util::future::join3(again, other, free).await;
+            assert!(again.is_ok() && other.is_ok());
+        })
+        .await;
+        assert_eq!(fake.asked(), [vec![2], vec![4, 5]]);
+        assert_eq!(batches.shared.runners.get(), 0);
+        assert!(batches.shared.waiting.borrow().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_user_twice_is_asked_for_in_two_queries() {
+        let fake = Fake::new(1000);
+        let batches = fake.batches(1);
+        let asked = local(async {
+            let asked = [2, 4, 2].map(|user| batches.rows(user));
+            join_all(asked).await
+        })
+        .await;
+        for rows in asked {
+            assert!(format!("{rows:?}").contains("parts: Some"));
+        }
+        assert_eq!(fake.asked(), [vec![2, 4], vec![2]]);
+    }
+}
