@@ -4,6 +4,7 @@
 //!   router in front of them, all on one machine.
 //! * `test` runs every check of the workspace and sums the tests up.
 //! * `readme-check` runs the commands of the README against a running `up`.
+//! * `tool` runs one of the pinned check tools.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
 //! builds. It knows the services by their settings and replies only, never by
@@ -20,6 +21,7 @@ mod readme;
 mod signals;
 mod tally;
 mod test;
+mod tools;
 mod up;
 mod workspace;
 
@@ -53,6 +55,8 @@ enum Task {
     Test(test::Options),
     /// Run the commands of the README's `sh ci` blocks and compare their output
     ReadmeCheck(readme::Options),
+    /// Run a pinned check tool, such as helm or yamllint, fetching it first where it lacks
+    Tool(tools::Options),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +91,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Up(options) => up::run(options).await,
             Task::Test(options) => test::run(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
+            Task::Tool(options) => tools::run(options).await,
         }
     })
 }
