@@ -4,12 +4,14 @@
 //!   router in front of them, all on one machine.
 //! * `test` runs every check of the workspace and sums the tests up.
 //! * `readme-check` runs the commands of the README against a running `up`.
+//! * `charts` checks the Helm charts.
 //! * `tool` runs one of the pinned check tools.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
 //! builds. It knows the services by their settings and replies only, never by
 //! their code.
 
+mod charts;
 mod child;
 mod console;
 mod database;
@@ -55,6 +57,8 @@ enum Task {
     Test(test::Options),
     /// Run the commands of the README's `sh ci` blocks and compare their output
     ReadmeCheck(readme::Options),
+    /// Check the Helm charts: lint, render, validate, unit tests, snapshots, alert rules
+    Charts(charts::Options),
     /// Run a pinned check tool, such as helm or yamllint, fetching it first where it lacks
     Tool(tools::Options),
 }
@@ -91,6 +95,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Up(options) => up::run(options).await,
             Task::Test(options) => test::run(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
+            Task::Charts(options) => charts::run(options).await,
             Task::Tool(options) => tools::run(options).await,
         }
     })

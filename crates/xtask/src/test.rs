@@ -15,7 +15,7 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, child, console, deny};
+use crate::{EXIT_INTERRUPTED, charts, child, console, deny};
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules and the database server; database tests skip
+    /// Leave out the docs, the dependency rules, the charts and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -45,6 +45,8 @@ enum Step {
     Doc,
     /// Licences, sources, duplicate dependencies
     Deny,
+    /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
+    Charts,
     /// All tests, with a private MariaDB
     Test,
     /// The store tests on a private MySQL
@@ -66,7 +68,14 @@ impl Options {
         if self.fast {
             return vec![Step::Fmt, Step::Clippy, Step::Test];
         }
-        let mut plan = vec![Step::Fmt, Step::Clippy, Step::Doc, Step::Deny, Step::Test];
+        let mut plan = vec![
+            Step::Fmt,
+            Step::Clippy,
+            Step::Doc,
+            Step::Deny,
+            Step::Charts,
+            Step::Test,
+        ];
         if self.mysql {
             plan.push(Step::Mysql);
         }
@@ -190,6 +199,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
             child::run(&mut doc, "cargo doc").await?;
         }
         Step::Deny => deny::check(workspace).await?,
+        Step::Charts => return charts::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
         Step::Mysql => {
             let product = MySql::obtain(workspace).await?;
@@ -290,7 +300,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 5);
+        assert_eq!(options(&[]).plan().len(), 6);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
