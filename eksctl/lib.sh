@@ -213,9 +213,10 @@ node_groups() {
 zone_count() { awk -F'[][]' '/^availabilityZones:/ { print split($2, zones, ","); exit }' "$1"; }
 
 # print_costs CLUSTER_FILE DATABASE_CLASS STORAGE_GIB MULTI_AZ REPLICA SMALL
+# Each price is fetched in an assignment of its own: only there does a missing one end the script.
 print_costs() {
   local file=$1 class=$2 storage=$3 multi=$4 replica=$5 small=$6
-  local group shape desired most volume spot zones gateways copies=1 extra=0
+  local group shape desired most volume spot zones gateways copies=1 extra=0 unit gb budget
   zones=$(zone_count "$file")
   gateways=$zones
   [ "$small" = no ] || gateways=1
@@ -223,28 +224,42 @@ print_costs() {
   [ "$replica" = no ] || copies=$((copies + 1))
   cost_total=0 cost_tier=0
   say "Dollars an hour, $(sed -n 's/^region = "\(.*\)"/\1/p' "$prices"), on demand, prices of $(sed -n 's/^as_of = "\(.*\)"/\1/p' "$prices") (benches/prices.toml):"
+  gb=$(price gb_month ebs_gp3)
   while read -r group shape desired most volume spot; do
-    [ "$desired" -eq 0 ] || cost_line "nodes $group: $shape" "$desired" "$(price hourly "$shape")" tier
-    [ "$desired" -eq 0 ] || cost_line "  their volumes, $volume GiB each" "$desired" "$(hourly_gb "$volume" "$(price gb_month ebs_gp3)")"
-    [ "$spot" = no ] || [ "$desired" -eq 0 ] || say "    (spot: on-demand prices are the most they can cost)"
-    extra=$(awk -v a="$extra" -v b="$(price hourly "$shape")" -v n="$((most - desired))" 'BEGIN { printf "%.2f", a + b * n }')
+    unit=$(price hourly "$shape")
+    extra=$(awk -v a="$extra" -v b="$unit" -v n="$((most - desired))" 'BEGIN { printf "%.2f", a + b * n }')
+    [ "$desired" -gt 0 ] || continue
+    cost_line "nodes $group: $shape" "$desired" "$unit" tier
+    [ "$spot" = no ] || say "    (spot: on-demand prices are the most they can cost)"
+    cost_line "  their volumes, $volume GiB each" "$desired" "$(hourly_gb "$volume" "$gb")"
   done < <(node_groups "$file")
-  cost_line "control plane" 1 "$(price hourly eks_control_plane)" tier
-  cost_line "database $class" "$copies" "$(price hourly "$class")" tier
-  cost_line "  its storage, $storage GiB" "$copies" "$(hourly_gb "$storage" "$(price gb_month rds_gp3)")"
-  cost_line "load balancer, without capacity units" 1 "$(price hourly load_balancer)" tier
-  cost_line "  its addresses and the gateways'" "$((zones + gateways))" "$(price hourly public_ipv4)"
-  cost_line "gateways to the internet" "$gateways" "$(price hourly nat_gateway)"
-  [ "$small" = yes ] || cost_line "private endpoints, 4 in $zones zones" "$((4 * zones))" "$(price hourly interface_endpoint)"
-  cost_line "key" 1 "$(price hourly kms_key)"
+  unit=$(price hourly eks_control_plane)
+  cost_line "control plane" 1 "$unit" tier
+  unit=$(price hourly "$class")
+  cost_line "database $class" "$copies" "$unit" tier
+  gb=$(price gb_month rds_gp3)
+  cost_line "  its storage, $storage GiB" "$copies" "$(hourly_gb "$storage" "$gb")"
+  unit=$(price hourly load_balancer)
+  cost_line "load balancer, without capacity units" 1 "$unit" tier
+  unit=$(price hourly public_ipv4)
+  cost_line "  its addresses and the gateways'" "$((zones + gateways))" "$unit"
+  unit=$(price hourly nat_gateway)
+  cost_line "gateways to the internet" "$gateways" "$unit"
+  if [ "$small" = no ]; then
+    unit=$(price hourly interface_endpoint)
+    cost_line "private endpoints, 4 in $zones zones" "$((4 * zones))" "$unit"
+  fi
+  unit=$(price hourly kms_key)
+  cost_line "key" 1 "$unit"
   printf '  %-65s %8.4f\n' "web and storage tier (nodes, control plane, database, balancer)" "$cost_tier"
   printf '  %-65s %8.4f\n' "all of it, idle" "$cost_total"
   say "  plus what is moved and used: capacity units, GB through gateways and endpoints, logs, secrets, backups"
   say "  plus up to $extra an hour if every node group grows to its most (spot costs less than that)"
   if [ "$small" = yes ]; then
-    say "  budget of a live test for the tier: $(price budgets live_test)"
-    awk -v a="$cost_tier" -v b="$(price budgets live_test)" 'BEGIN { exit !(a > b) }' &&
+    budget=$(price budgets live_test)
+    say "  budget of a live test for the tier: $budget"
+    if awk -v a="$cost_tier" -v b="$budget" 'BEGIN { exit !(a > b) }'; then
       warn "the tier costs more than the live test's budget"
+    fi
   fi
-  return 0
 }

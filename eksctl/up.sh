@@ -262,7 +262,8 @@ for extra in ${values[@]+"${values[@]}"}; do
 done
 arguments+=(--set-string "global.teamId=$team,global.awsAccountId=$account"
   --set-string "twitter.database.host=$db_host" --set "twitter.database.maxConnections=$db_connections"
-  --set-string "twitter.database.externalSecret.key=$name/database-reader")
+  --set-string "twitter.database.externalSecret.key=$name/database-reader"
+  --set-string "twitter.database.externalSecret.region=$region")
 [ -z "$registry" ] || arguments+=(--set-string "global.image.registry=$registry")
 [ -z "$tag" ] || arguments+=(--set-string "global.image.tag=$tag")
 run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod --dependency-update \
