@@ -266,7 +266,7 @@ arguments+=(--set-string "global.teamId=$team,global.awsAccountId=$account"
   --set-string "twitter.database.externalSecret.region=$region")
 [ -z "$registry" ] || arguments+=(--set-string "global.image.registry=$registry")
 [ -z "$tag" ] || arguments+=(--set-string "global.image.tag=$tag")
-run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod --dependency-update \
+run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod \
   --wait --timeout 15m "${arguments[@]}"
 
 # A load balancer is made within seconds and answers within minutes.
