@@ -31,6 +31,7 @@ usage: eksctl/up.sh [options]
   --tag TAG             their version [the charts' default]
   --team TEAM_ID        first word of every reply [Tripod]
   --values FILE         further values for the charts; may be repeated
+  --sample              load generated tweets first: a new platform has no table, and the twitter service is not ready without one
   --no-services         stop before the charts
   --yes                 do not ask
   --dry-run             print the plan, the cost and every command; start nothing
@@ -40,7 +41,7 @@ TEXT
 }
 
 small=no name='' region=us-east-1 admin_cidr=auto db_class=db.r7g.xlarge multi_az=false replica=false snapshot='' protected=true
-topic='' registry='' tag='' team=Tripod services=yes assume_yes=no dry_run=no
+topic='' registry='' tag='' team=Tripod services=yes sample=no assume_yes=no dry_run=no
 values=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -63,6 +64,7 @@ while [ $# -gt 0 ]; do
     --tag) tag=$2; shift ;;
     --team) team=$2; shift ;;
     --values) values+=("$2"); shift ;;
+    --sample) sample=yes ;;
     --no-services) services=no ;;
     --yes) assume_yes=yes ;;
     --dry-run) dry_run=yes ;;
@@ -109,6 +111,7 @@ say "  3 private endpoints                   stack $name-endpoints      3 min"
 say "  4 database $db_class              stack $name-database      15 min"
 say "  5 namespaces, add-ons                 helm                      5 min"
 say "  6 users of the database               a job in the cluster      1 min"
+[ "$sample" = no ] || say "  - a sample table                      a job in the cluster      2 min"
 if [ "$services" = yes ]; then
   say "  7 services and load balancer          helm, charts/tripod       5 min"
   say "  8 smoke test                          helm test                 1 min"
@@ -245,6 +248,15 @@ fi
 # The administrator's password has done its work; it does not stay in the cluster, not even after a failure.
 run "$SHORT_LIMIT" kubectl delete externalsecret,secret database-administrator --namespace tripod-etl --ignore-not-found
 [ "$users_code" -eq 0 ] || die 1 "the users of the database were not made, see above"
+
+if [ "$sample" = yes ]; then
+  step "a sample table"
+  sed -e "s/DATABASE-HOST/$db_host/g" -e "s|tripod-tools:0\.1\.0|${registry:+$registry/}tripod-tools:${tag:-0.1.0}|g" \
+    "$root/k8s/etl/sample.yaml" >"$work/sample.yaml"
+  run "$SHORT_LIMIT" kubectl delete job sample --namespace tripod-etl --ignore-not-found --wait=true
+  run "$SHORT_LIMIT" kubectl apply -f "$work/sample.yaml"
+  run 6m kubectl wait --for=condition=Complete job/sample --namespace tripod-etl --timeout=5m
+fi
 
 if [ "$services" = no ]; then
   say ""

@@ -163,6 +163,19 @@ class Cloud(unittest.TestCase):
         self.assertTrue(any("Interfaces=false" in line for line in self.calls()))
         self.assertEqual(set(self.world()["releases"]), {"aws-load-balancer-controller", "external-secrets", "tripod"})
 
+    def test_a_sample_table_is_loaded_before_the_services_with_the_images_that_were_named(self):
+        self.up("--yes", "--sample", "--registry", "registry.example/x", "--tag", "7.8.9")
+        manifest = self.world()["applied"]["sample.yaml"]
+        self.assertIn("image: registry.example/x/tripod-tools:7.8.9", manifest)
+        self.assertNotIn("tripod-tools:0.1.0", manifest)
+        self.assertIn("tripod_loader@db.example.internal:3306", manifest)
+        calls = self.calls()
+        sample = next(at for at, line in enumerate(calls) if "job/sample" in line)
+        services = next(at for at, line in enumerate(calls) if line.startswith("helm upgrade --install tripod "))
+        self.assertLess(sample, services)
+        self.assertIn("global.image.registry=registry.example/x", calls[services])
+        self.assertIn("global.image.tag=7.8.9", calls[services])
+
     def test_a_second_run_makes_no_second_cluster(self):
         self.up("--yes")
         self.calls()
