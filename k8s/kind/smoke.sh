@@ -33,7 +33,7 @@ finish() {
   if [ "$code" -ne 0 ] && [ "$made" = yes ]; then
     echo "=== what went wrong" >&2
     timeout 1m kubectl get pods --all-namespaces -o wide >&2 || true
-    timeout 1m kubectl get events --all-namespaces --sort-by=.lastTimestamp >&2 | tail -40 || true
+    timeout 1m kubectl get events --all-namespaces --sort-by=.lastTimestamp | tail -40 >&2 || true
     timeout 1m kubectl logs --namespace tripod --selector app.kubernetes.io/part-of=tripod --tail=20 --prefix >&2 || true
   fi
   # Only a cluster of our own making: one that was there before is somebody's.
