@@ -5,6 +5,7 @@
 //! * `test` runs every check of the workspace and sums the tests up.
 //! * `readme-check` runs the commands of the README against a running `up`.
 //! * `charts` checks the Helm charts.
+//! * `monitoring` renders alert rules and dashboards out of the charts.
 //! * `tool` runs one of the pinned check tools.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
@@ -13,6 +14,7 @@
 
 mod charts;
 mod child;
+mod cluster;
 mod console;
 mod database;
 mod deny;
@@ -55,6 +57,8 @@ enum Task {
     Up(up::Options),
     /// Run all checks: format, lints, docs, dependencies, tests on a private database
     Test(test::Options),
+    /// Compare rules and dashboards in k8s/monitoring with what the charts render, or write them
+    Monitoring(cluster::MonitoringOptions),
     /// Run the commands of the README's `sh ci` blocks and compare their output
     ReadmeCheck(readme::Options),
     /// Check the Helm charts: lint, render, validate, unit tests, snapshots, alert rules
@@ -94,6 +98,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         match task {
             Task::Up(options) => up::run(options).await,
             Task::Test(options) => test::run(options).await,
+            Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,
             Task::Tool(options) => tools::run(options).await,

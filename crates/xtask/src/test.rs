@@ -15,7 +15,7 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, console, deny};
+use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny};
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules, the charts and the database server; database tests skip
+    /// Leave out the docs, the dependency rules, the manifests and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -47,6 +47,8 @@ enum Step {
     Deny,
     /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts,
+    /// Cluster specs, manifests and their scripts, judged by pinned tools
+    Cluster,
     /// All tests, with a private MariaDB
     Test,
     /// The store tests on a private MySQL
@@ -74,6 +76,7 @@ impl Options {
             Step::Doc,
             Step::Deny,
             Step::Charts,
+            Step::Cluster,
             Step::Test,
         ];
         if self.mysql {
@@ -200,6 +203,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         }
         Step::Deny => deny::check(workspace).await?,
         Step::Charts => return charts::check(workspace).await,
+        Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
         Step::Mysql => {
             let product = MySql::obtain(workspace).await?;
