@@ -1,9 +1,11 @@
 """What no linter knows of k8s/ and eksctl/: schemas of custom kinds, the restricted pod standard for every pod, least rights, and that
-files agree with each other. Needs PyYAML and jsonschema; `cargo xtask test --only cluster` brings them."""
+files agree with each other. Needs PyYAML, jsonschema and helm; `cargo xtask test --only cluster` brings them."""
 
 import json
 import pathlib
 import re
+import shlex
+import subprocess
 import tomllib
 import unittest
 
@@ -250,6 +252,73 @@ class Agreement(unittest.TestCase):
         reached = {peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer}
         for path in ("cluster.yaml", "cluster-small.yaml"):
             self.assertIn(yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))["vpc"]["cidr"], reached)
+
+
+class ChartValues(unittest.TestCase):
+    """The values that the scripts install the charts with, rendered by the charts."""
+
+    def render(self, command):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def installed_by_up(self, *options):
+        """What `up.sh` would install, with the very arguments that it would use."""
+        plan = subprocess.run(
+            [str(EKSCTL / "up.sh"), "--dry-run", *options], capture_output=True, text=True, timeout=120, check=True).stdout
+        line = re.search(r"^  \$ (helm upgrade --install tripod .*)$", plan, re.M).group(1)
+        line = line.replace("<Host>", "db.example.internal").replace("<MaxConnections>", "600")
+        words = shlex.split(line.replace("upgrade --install", "template").replace("--wait --timeout 15m", ""))
+        return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+
+    def check_pods(self, documents):
+        seen = 0
+        for document in documents:
+            for where, pod in pods(document):
+                seen += 1
+                self.assertEqual(list(unrestricted(pod)), [], (document["metadata"]["name"], where))
+        self.assertGreaterEqual(seen, 3)
+
+    def test_both_clusters_get_what_their_files_promise(self):
+        documents = self.installed_by_up("--registry", "registry.example", "--tag", "1.2.3")
+        self.check_pods(documents)
+        kinds = [document["kind"] for document in documents]
+        for kind, count in (("Ingress", 3), ("PrometheusRule", 3), ("ServiceMonitor", 3), ("HorizontalPodAutoscaler", 3), ("SecretStore", 1)):
+            self.assertEqual(kinds.count(kind), count, kind)
+        images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
+        self.assertTrue(all(image.startswith("registry.example/tripod-") and image.endswith(":1.2.3") for image in images), images)
+        secret = next(document for document in documents if document["kind"] == "ExternalSecret")
+        self.assertIn("tripod-main/database-reader", json.dumps(secret))
+
+    def test_the_small_cluster_s_pods_fit_on_its_nodes(self):
+        documents = self.installed_by_up("--small")
+        self.check_pods(documents)
+        self.assertNotIn("HorizontalPodAutoscaler", [document["kind"] for document in documents])
+        config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
+        nodes = config["managedNodeGroups"][0]["desiredCapacity"]
+        milli, mib = 0, 0
+        for document in documents:
+            if document["kind"] == "Deployment":
+                asked = document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+                self.assertTrue(asked["cpu"].endswith("m") and asked["memory"].endswith("Mi"))
+                milli += document["spec"]["replicas"] * int(asked["cpu"][:-1])
+                mib += document["spec"]["replicas"] * int(asked["memory"][:-2])
+        # A c8g.large has 1,930 m and some 3,300 MiB to give, of which the cluster's own pods ask for about 300 m and 400 MiB.
+        self.assertLessEqual(milli / nodes, 1600)
+        self.assertLessEqual(mib / nodes, 2900)
+
+    def test_the_throw_away_cluster_installs_what_smoke_sh_put_into_it(self):
+        documents = self.render(["helm", "template", "tripod", "charts/tripod", "--namespace", "tripod", "--values", "k8s/kind/values.yaml"])
+        self.check_pods(documents)
+        script = (K8S / "kind/smoke.sh").read_text(encoding="utf-8")
+        version = re.search(r"VERSION=(\S+)", script).group(1)
+        loaded = {f"tripod-{name}:{version}" for name in re.search(r"for image in ([a-z ]+);", script).group(1).split()}
+        documents += [document for path, document in all_manifests() if path.name in ("load.yaml", "load-test.yaml") and "kind" in path.parts]
+        images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
+        self.assertLessEqual(images, loaded)
+        for service in ("blockchain", "qrcode", "twitter"):
+            names = [document["metadata"]["name"] for document in documents if document["kind"] in ("Deployment", "Service")]
+            self.assertEqual(names.count(f"tripod-{service}"), 2)
 
 
 class Docs(unittest.TestCase):
