@@ -191,9 +191,11 @@ class Cloud(unittest.TestCase):
         wanted = self.world()
         steps = self.steps()
         self.assertGreaterEqual(len(steps), 12)
-        for when in ("", "after:"):
+        # A step that failed after it had its effect matters where a second try could make a second thing.
+        makers = [step for step in steps if step.startswith(("eksctl", "aws cloudformation"))]
+        for when, chain in (("", steps), ("after:", makers)):
             (self.root / "state.json").write_text(empty, encoding="utf-8")
-            for step in steps:
+            for step in chain:
                 with self.subTest(step=step, when=when):
                     self.fail_at(when + step)
                     self.assertIn("run this again", self.up("--yes", code=1))
