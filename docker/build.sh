@@ -17,6 +17,13 @@
 #   GIT_COMMIT   what /version and build_info say [unknown]
 set -eu
 
+# What a cargo that runs us says of its own package. Build scripts that look at
+# these (ring's does) would run again, and all that depends on them be built
+# again, whenever the caller changes.
+for name in $(env | sed -n 's/^\(CARGO_\(PKG\|MANIFEST\|CRATE\|BIN\)_[A-Z_]*\)=.*/\1/p'); do
+  unset "$name"
+done
+
 # --- the one list of what is built: packages whose binary has the same name ------
 
 # One image each.

@@ -15,7 +15,7 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny};
+use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images};
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules, the manifests and the database server; database tests skip
+    /// Leave out the docs, the dependency rules, the manifests, the images and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -51,6 +51,8 @@ enum Step {
     Cluster,
     /// All tests, with a private MariaDB
     Test,
+    /// The container images: assembled, checked, run without privileges
+    Images,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -78,6 +80,7 @@ impl Options {
             Step::Charts,
             Step::Cluster,
             Step::Test,
+            Step::Images,
         ];
         if self.mysql {
             plan.push(Step::Mysql);
@@ -205,6 +208,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Charts => return charts::check(workspace).await,
         Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
+        Step::Images => return images::check(workspace).await,
         Step::Mysql => {
             let product = MySql::obtain(workspace).await?;
             let databases = TestDatabases::start(&product, workspace).await?;
