@@ -29,6 +29,7 @@ mod tally;
 mod test;
 mod tools;
 mod up;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;

@@ -15,7 +15,7 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images};
+use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, workflows};
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -53,6 +53,8 @@ enum Step {
     Test,
     /// The container images: assembled, checked, run without privileges
     Images,
+    /// Pipelines, their scripts and the Dockerfile, by linters and by tests
+    Workflows,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -81,6 +83,7 @@ impl Options {
             Step::Cluster,
             Step::Test,
             Step::Images,
+            Step::Workflows,
         ];
         if self.mysql {
             plan.push(Step::Mysql);
@@ -209,6 +212,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
         Step::Images => return images::check(workspace).await,
+        Step::Workflows => return workflows::check(workspace).await,
         Step::Mysql => {
             let product = MySql::obtain(workspace).await?;
             let databases = TestDatabases::start(&product, workspace).await?;
@@ -308,7 +312,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 6);
+        assert_eq!(options(&[]).plan().len(), 7);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
