@@ -2,6 +2,7 @@
 # What a release does beside building.
 #
 #   release.sh check TAG              does TAG say what Cargo.toml, the charts and the changelog say?
+#                                     prints the version
 #   release.sh notes TAG              the changelog's section of TAG
 #   release.sh digest FOLDER DIGEST   keeps an image's digest as a file in FOLDER, for `manifest`
 #   release.sh manifest IMAGE TAG FOLDER
@@ -49,6 +50,7 @@ check() {
       fail "${chart#"$root"/} says appVersion $found, the tag $version"
   done
   notes "$1" >/dev/null
+  echo "$version"
 }
 
 valid_digest() { [[ $1 =~ ^sha256:[0-9a-f]{64}$ ]]; }

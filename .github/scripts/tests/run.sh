@@ -214,7 +214,7 @@ KUBECTL
 exit 22
 CURL
   PATIENCE=1 PAUSE=0.2 refused 1 ephemeral smoke tripod-e2e-1-1
-  has "$said" 'does not answer at lb.example.invalid'
+  has "$said" 'the load balancer does not answer'
 }
 
 a_broken_limit_fails_the_load_test() {
@@ -246,7 +246,7 @@ release() { ROOT=$PWD/tree "$scripts/release.sh" "$@"; }
 
 a_tag_must_say_what_the_files_say() {
   release_tree
-  release check v1.2.3
+  same 1.2.3 "$(release check v1.2.3)"
   refused 64 release check 1.2.3
   refused 64 release check 'v1.2.3; id'
   sed -i 's/^version: .*/version: 1.2.2/' tree/charts/blockchain/Chart.yaml
@@ -334,6 +334,37 @@ refuses_a_wrong_or_missing_checksum() {
   [ ! -e bin/eksctl ]
 }
 
+# --- network-policy.sh ------------------------------------------------------------
+
+# A cluster of two pods; asking one of them ends with the code given for it.
+cluster() {
+  fake kubectl <<KUBECTL
+case "\$*" in
+  'get pods '*) printf '%s\n' ${3:-"'qrcode-1 10.0.0.1' 'twitter-1 10.0.0.2'"} ;;
+  *http://10.0.0.1:9090) exit $1 ;;
+  *http://10.0.0.2:9090) exit $2 ;;
+esac
+KUBECTL
+}
+
+policies_that_hold_pass() {
+  cluster 69 69
+  same 2 "$("$scripts/network-policy.sh" tripod | grep -c 'closed to strangers')"
+}
+
+an_open_port_and_a_question_that_failed_do_not() {
+  for code in 0 1 125; do
+    cluster 69 "$code"
+    refused 1 "$scripts/network-policy.sh" tripod
+    has "$said" 'twitter-1:9090 answers a stranger'
+  done
+}
+
+no_pods_show_nothing() {
+  cluster 69 69 "''"
+  refused 1 "$scripts/network-policy.sh" tripod
+}
+
 # --- setup.sh, fuzz.sh ------------------------------------------------------------
 
 without_vectors_tests_may_skip_aloud() {
@@ -419,7 +450,7 @@ every_script_that_a_workflow_runs_is_there() {
 
 for test in $(declare -F | sed 's/^declare -f //'); do
   case $test in
-    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build) ;;
+    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster) ;;
     *) run_test "$test" ;;
   esac
 done

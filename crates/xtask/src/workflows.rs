@@ -68,7 +68,12 @@ pub(crate) async fn check(workspace: &Workspace) -> Result<Tally> {
     );
     checks.count(
         "yamllint",
-        lint("yamllint", &["--strict"], &workflows).await,
+        lint(
+            "yamllint",
+            &["--strict", "--config-file", ".github/yamllint.yaml"],
+            &workflows,
+        )
+        .await,
     );
     checks.count(
         "shellcheck",
