@@ -29,3 +29,4 @@ pub mod report;
 pub mod rows;
 pub mod score;
 pub mod show;
+pub mod zones;
