@@ -13,6 +13,7 @@
 //! stay, since which copy is the first can change when files are added, and are dropped by the score
 //! step with the help of `input`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -109,6 +110,25 @@ impl Table {
 /// Type of stamps.
 pub const STAMP: DataType = DataType::Decimal128(38, 0);
 
+/// The name of the input that a raw file makes: see the module. Different paths have different names.
+pub fn input_name(path: &str) -> String {
+    let mut name = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') {
+            name.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "_{byte:02x}");
+        }
+    }
+    name
+}
+
+/// By what inputs are ordered: file name, then path.
+pub fn input_order(path: &str) -> (&str, &str) {
+    (path.rsplit('/').next().unwrap_or(path), path)
+}
+
 /// What was made of one raw file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +143,9 @@ pub struct InputManifest {
     pub size_bytes: u64,
     /// CRC-32 of its bytes, as they lie there; eight hexadecimal digits.
     pub crc32: String,
+    /// What tells without reading that its bytes may be others: the time of its last change in
+    /// nanoseconds since 1970, or the object's entity tag. Where only this differs, `crc32` decides.
+    pub version: String,
     /// Bytes of its lines, inflated.
     pub raw_bytes: u64,
     /// Lines, valid tweets and `rejected_*` by reason; `duplicate` counts repeats inside the file.
@@ -143,4 +166,23 @@ pub struct TableFile {
     pub rows: u64,
     /// Size in bytes.
     pub size_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_inputs_are_plain_and_never_meet() {
+        assert_eq!(input_name("part-r-00000.gz"), "part-r-00000.gz");
+        assert_eq!(input_name("a/b_c é.gz"), "a_2fb_5fc_20_c3_a9.gz");
+        assert_ne!(input_name("a/b"), input_name("a_2fb"));
+    }
+
+    #[test]
+    fn inputs_are_ordered_by_file_name_first() {
+        let mut paths = ["z/a", "b", "a/b", "a"];
+        paths.sort_by_key(|path| input_order(path));
+        assert_eq!(paths, ["a", "z/a", "a/b", "b"]);
+    }
 }
