@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use crate::extract::ReadError;
+
 /// Why a run ended without its result. The text is one line: what, where and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -116,6 +118,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::new(FailureKind::Input, error.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

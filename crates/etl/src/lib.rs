@@ -9,6 +9,7 @@
 //! * [`load`], [`read`]: packs into the table and back.
 //! * [`rows`], [`show`], [`report`]: rows, users and figures as text.
 //! * [`generate`]: synthetic raw tweets.
+//! * [`zones`], [`steps`]: where data lies between the steps, and the steps.
 //! * [`failure`]: what ends a run, and its exit code.
 //!
 //! # Fuzzing
@@ -29,4 +30,5 @@ pub mod report;
 pub mod rows;
 pub mod score;
 pub mod show;
+pub mod steps;
 pub mod zones;

@@ -11,6 +11,8 @@
 //! what has no manifest was not finished and is redone. Parquet keeps to what DataFusion and Spark
 //! read alike: signed integers, `DECIMAL(38, 0)`, UTF-8 strings, Snappy.
 
+pub mod facts;
 pub mod key;
+pub mod place;
 pub mod processed;
 pub mod working;

@@ -1,0 +1,5 @@
+//! The steps from zone to zone.
+//!
+//! * [`clean`]: landing to working.
+
+pub mod clean;
