@@ -21,6 +21,11 @@ pub(crate) enum Command {
     /// Holds its working set in memory: about as many bytes as the valid tweets have text. The table is
     /// replaced as a whole, atomically, after every check held; else nothing is published.
     Build(Build),
+    /// Put the rows of a processed zone into the table, after every check held
+    ///
+    /// Only packs that have changed are written, where that is little; else everything goes into a table
+    /// of its own, which then takes the old one's place at once. Nothing is published if a check fails.
+    Load(Load),
     /// Write all rows of the table as TSV, in the order of the key
     Rows(Rows),
     /// Print what the table holds of one user
@@ -76,6 +81,49 @@ pub(crate) struct Build {
     /// Also write the counts as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
+}
+
+/// Options of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Folder or s3:// prefix with rows
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) processed: String,
+    /// Folder or s3:// prefix with the facts that the rows were made of, to check against
+    #[arg(long, value_name = "PLACE", requires = "popular")]
+    pub(crate) working: Option<String>,
+    /// Excluded hashtags that the rows were made with, one a line
+    #[arg(long, value_name = "FILE", requires = "working")]
+    pub(crate) popular: Option<PathBuf>,
+    /// Where the table is
+    #[command(flatten)]
+    pub(crate) database: Database,
+    /// How to load and what to report
+    #[command(flatten)]
+    pub(crate) loading: Loading,
+    /// Threads that pack, and connections [default: one for each CPU]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+}
+
+/// How to load, and what to report.
+#[derive(Debug, Args)]
+pub(crate) struct Loading {
+    /// Write everything anew, whatever has changed
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Ask a running service afterwards, as http://HOST:PORT, what the rows say
+    #[arg(long, value_name = "URL")]
+    pub(crate) ask: Option<String>,
+    /// Folder for what does not fit in memory [default: TMPDIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spill: Option<PathBuf>,
+    /// Write the report as a page of HTML to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write the report as JSON to this file; what is there before is the run to compare with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Options of `rows`.

@@ -1,5 +1,7 @@
 //! One function for each sub-command.
 
+mod load;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,13 +10,13 @@ use std::time::Instant;
 
 use database_address::Address;
 use etl::failure::{Failure, FailureKind, complain};
-use etl::load::{self, Loader, Published};
+use etl::load::{Loader, Published, probe};
 use etl::pipeline::{self, BuildError, Outcome};
 use etl::{generate, read, report, rows, show};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::args::{Build, Database, Generate, Rows, Show};
+use crate::args::{self, Build, Database, Generate, Rows, Show};
 use crate::progress::Shown;
 
 /// Raw tweets to the table, published after every check held.
@@ -23,7 +25,7 @@ pub(crate) fn build(options: &Build) -> Result<(), Failure> {
     let address = address(&options.database)?;
     let jobs = options.jobs.map_or_else(cpus, usize::from);
     // Before hours of reading, not after them.
-    wait(load::probe(&address))??;
+    wait(probe(&address))??;
     let progress = Shown::new();
     let outcome = pipeline::run(&options.input, &options.popular, jobs, &progress)
         .map_err(|error| of_build(&error))?;
@@ -72,6 +74,11 @@ fn of_build(error: &BuildError) -> Failure {
         }
     }
     Failure::new(error.kind(), error.to_string())
+}
+
+/// Rows of the processed zone to the table.
+pub(crate) fn load(options: &args::Load) -> Result<(), Failure> {
+    load::run(options)
 }
 
 /// All rows of the table as TSV.

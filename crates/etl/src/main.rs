@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Build(options) => commands::build(&options),
+        Command::Load(options) => commands::load(&options),
         Command::Rows(options) => commands::rows(&options),
         Command::Show(options) => commands::show(&options),
         Command::Generate(options) => commands::generate(&options),

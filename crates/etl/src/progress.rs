@@ -55,6 +55,20 @@ impl Shown {
         );
     }
 
+    /// A step of so many rows begins.
+    pub(crate) fn begin_rows(&self, what: &'static str, rows: u64) {
+        self.begin_step(
+            what,
+            rows,
+            "{msg} {wide_bar} {pos}/{len} rows {per_sec}, {eta} left",
+        );
+    }
+
+    /// So many more rows of this step are done.
+    pub(crate) fn advance_rows(&self, rows: u64) {
+        self.advance_by(rows, rows);
+    }
+
     /// One more user of this step is done.
     pub(crate) fn advance_user(&self) {
         self.advance_by(1, 0);

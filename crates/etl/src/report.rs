@@ -1,11 +1,15 @@
 //! What a run counted, for people and for other programs.
 
+mod page;
+mod run;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
+pub use self::run::{FORMAT, Run};
 use crate::clean::{Reason, Tweet};
 use crate::score::Tally;
 

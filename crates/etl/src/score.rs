@@ -11,6 +11,7 @@ mod users;
 use std::collections::HashSet;
 
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use twitter_core::query::lower_tag;
 use twitter_core::record::Row;
 
@@ -114,6 +115,19 @@ impl Excluded {
     /// Whether a lower-cased tag is on the list.
     pub fn contains(&self, tag: &str) -> bool {
         self.0.contains(tag)
+    }
+
+    /// Names the list: the SHA-256 of its tags, sorted, one a line, as hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut tags: Vec<&String> = self.0.iter().collect();
+        tags.sort();
+        let mut hasher = Sha256::new();
+        for tag in tags {
+            hasher.update(tag);
+            hasher.update("\n");
+        }
+        let digest = hasher.finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Tags on the list.

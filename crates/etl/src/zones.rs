@@ -15,4 +15,5 @@ pub mod facts;
 pub mod key;
 pub mod place;
 pub mod processed;
+pub mod rows;
 pub mod working;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::Failures;
+use super::rule::{Failures, Rule};
 use crate::pipeline::{BuildError, Event, Pass, Progress, disk_bytes, read_all};
 use crate::score::{Excluded, Table};
 
@@ -80,11 +80,11 @@ pub fn recheck_tags(
             _ => 0,
         };
         let holds = counted == u64::from(claimed) || claimed == u32::MAX;
-        failures.unless(holds, || {
+        failures.unless(Rule::SameTags, holds, || {
             format!("pair ({a}, {b}) has same tag count {claimed}, the source says {counted}")
         });
     }
-    Ok(failures.into_lines())
+    Ok(failures.lines())
 }
 
 fn common(a: &HashMap<String, u64>, b: &HashMap<String, u64>, excluded: &Excluded) -> u64 {

@@ -93,3 +93,34 @@ pub struct RowsFile {
     /// Its size in bytes.
     pub size_bytes: u64,
 }
+
+/// Why a `run.json` is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RunManifestError {
+    /// Of another version than [`PROCESSED_VERSION`].
+    #[error("layout version {found}")]
+    Version {
+        /// Its version, or what is there instead.
+        found: String,
+    },
+    /// Not a manifest.
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
+}
+
+impl RunManifest {
+    /// Reads a `run.json`. Its version is looked at first, since other versions have other fields.
+    ///
+    /// # Errors
+    ///
+    /// It is of another version or no manifest.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RunManifestError> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)?;
+        let version = value.get("processed_version");
+        if version.and_then(serde_json::Value::as_u64) != Some(u64::from(PROCESSED_VERSION)) {
+            let found = version.map_or_else(|| "none".to_owned(), ToString::to_string);
+            return Err(RunManifestError::Version { found });
+        }
+        Ok(serde_json::from_value(value)?)
+    }
+}
