@@ -2,7 +2,7 @@
 //!
 //! [`table`] walks the rows once and follows what the rules demand of them,
 //! without help from the engine that made them; [`recheck_tags`] reads the
-//! source again and counts the hashtags of some pairs in the plainest way.
+//! facts again and counts the hashtags of some pairs in the plainest way.
 //! That every text is UTF-8 without replacement characters of ours needs no
 //! check: nothing on the way decodes with replacement.
 

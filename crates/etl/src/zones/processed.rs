@@ -8,13 +8,28 @@
 //! A run writes into `PROCESSED/rows` only after the old `run.json` is gone, so that what is there
 //! without a manifest is never loaded.
 
+mod read;
+mod whole;
+mod write;
+
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+pub use self::read::{for_each_row, manifest};
+pub use self::whole::WholeTable;
+pub use self::write::{RowsWriter, publish};
+
 /// Version of this zone's layout.
 pub const PROCESSED_VERSION: u32 = 1;
+
+/// Name of the manifest.
+pub const RUN: &str = "run.json";
+/// Folder of the files of rows.
+pub const ROWS: &str = "rows";
+/// Some 300 bytes for each input.
+const MAX_MANIFEST_BYTES: u64 = 1 << 28;
 
 /// Columns of the rows. `base_score` is not stored: it is a function of the three counts, and
 /// `etl load` works it out with the same code as everything else.
