@@ -141,8 +141,8 @@ pub(crate) struct Run {
     #[arg(long, value_enum, default_value = "refuse", value_name = "WHAT")]
     pub(crate) gone: Gone,
     /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    #[arg(long = "dry-run")]
+    pub(crate) is_dry: bool,
     /// Also write the counts as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,

@@ -9,6 +9,7 @@ mod tags;
 mod users;
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, to_value};
@@ -121,8 +122,12 @@ impl Excluded {
             hasher.update(tag);
             hasher.update("\n");
         }
-        let digest = hasher.finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut name = String::new();
+        for byte in hasher.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
     }
 
     /// The tags, in no order.

@@ -298,10 +298,10 @@ fn a_place_that_cannot_be_written_is_told() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
     };
-    assert_eq!(
-        left(&Path::new(&full).join("contact_tweets")),
-        Vec::<String>::new()
-    );
+    // The small file may have been done before; of the other nothing is left.
+    let left = left(&Path::new(&full).join("contact_tweets"));
+    let is_small = |name: &String| name == "tiny.jsonl.parquet";
+    assert!(left.iter().all(is_small), "{left:?}");
     refused(&limited(&case.score_words(&case.path("processed"))), 74);
     assert!(!case.root.join("processed/run.json").exists());
     // Once there is room it goes on.

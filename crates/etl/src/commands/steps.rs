@@ -89,7 +89,7 @@ pub(crate) fn run(options: &args::Run) -> Result<(), Failure> {
         popular: options.popular.clone(),
         engine: options.engine.into(),
     };
-    if options.dry_run {
+    if options.is_dry {
         return dry_run(&run, &address);
     }
     publish(&run, &address, options.stats.as_deref(), started)

@@ -196,24 +196,20 @@ impl Score<'_> {
         })?;
         if !status.success() {
             // With one of our codes it has said why in a line of its own.
-            return Err(match status.code().and_then(FailureKind::from_exit_code) {
-                Some(kind) => Failure::new(kind, ""),
-                None => {
+            let kind = status.code().and_then(FailureKind::from_exit_code);
+            return Err(kind.map_or_else(
+                || {
                     let line = format!("{PROGRAM} ended with {status}");
                     Failure::new(FailureKind::Software, line)
-                }
-            });
+                },
+                |kind| Failure::new(kind, ""),
+            ));
         }
-        match self.done(inputs)? {
-            Some(run) => Ok(run),
-            None => {
-                let line = format!(
-                    "{PROGRAM} left no run of these inputs in {}",
-                    self.processed
-                );
-                Err(Failure::new(FailureKind::Software, line))
-            }
-        }
+        self.done(inputs)?.ok_or_else(|| {
+            let place = self.processed;
+            let line = format!("{PROGRAM} left no run of these inputs in {place}");
+            Failure::new(FailureKind::Software, line)
+        })
     }
 }
 

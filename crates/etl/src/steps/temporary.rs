@@ -16,7 +16,7 @@ use crate::zones::place::Place;
 /// Begin of the names of these folders.
 const NAME: &str = "etl-build-";
 /// After this time a folder is locked by its run, or was left by one that was killed.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// A folder for the zones of one run, in the folder for temporary files. What a run that was killed
 /// left there is removed by a later one.

@@ -252,13 +252,13 @@ impl<'a> Columns<'a> {
             }
             Table::TagUses => {
                 let (users, tags) = (ids("user_key")?, self.texts("tag")?);
-                let uses = self.numbers::<Int32Type>("uses")?;
+                let counts = self.numbers::<Int32Type>("uses")?;
                 for row in rows {
                     each(Fact::TagUse {
                         tweet_id: tweet_id(row),
                         user_id: key::id(users.value(row)),
                         tag: tags.value(row),
-                        uses: count(uses.value(row)),
+                        uses: count(counts.value(row)),
                     })?;
                 }
             }

@@ -24,7 +24,7 @@ const LOCK: &str = ".lock";
 const MAX_HOLDER_BYTES: u64 = 512;
 
 /// How long a bucket's lock holds without being renewed.
-const LEASE: Duration = Duration::from_secs(120);
+const LEASE: Duration = Duration::from_mins(2);
 /// Pause between two renewals.
 const RENEWAL: Duration = Duration::from_secs(20);
 

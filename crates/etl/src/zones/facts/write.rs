@@ -80,6 +80,10 @@ impl FactsWriter {
     /// # Errors
     ///
     /// The place is full or broken.
+    ///
+    /// # Panics
+    ///
+    /// Never: texts always serialise.
     pub fn push(&mut self, tweet: &Tweet) -> Result<(), Failure> {
         let sender = tweet.sender.user_id;
         // No line holds so many.

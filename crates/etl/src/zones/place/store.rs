@@ -30,7 +30,7 @@ use crate::failure::{Failure, FailureKind};
 const PART_BYTES: u64 = 8 << 20;
 /// How often a request is repeated, and for how long in all.
 const RETRIES: usize = 5;
-const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
+const RETRY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest text of the service that is passed on.
 const MAX_TEXT: usize = 300;
 

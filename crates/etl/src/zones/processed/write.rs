@@ -145,18 +145,17 @@ impl RowsWriter {
         let batch = self.columns.finish().map_err(|error| {
             Failure::new(FailureKind::Software, format!("rows as columns: {error}"))
         })?;
-        let current = match &mut self.current {
-            Some(current) => current,
-            None => {
-                let name = format!("part-{:05}.parquet", self.files.len());
-                let pending = self.place.create(&format!("{ROWS}/{name}"))?;
-                self.current.insert(Current {
-                    name,
-                    path: pending.describe(),
-                    writer: parquet(pending, schema())?,
-                    rows: 0,
-                })
-            }
+        let current = if let Some(current) = &mut self.current {
+            current
+        } else {
+            let name = format!("part-{:05}.parquet", self.files.len());
+            let pending = self.place.create(&format!("{ROWS}/{name}"))?;
+            self.current.insert(Current {
+                name,
+                path: pending.describe(),
+                writer: parquet(pending, schema())?,
+                rows: 0,
+            })
         };
         let written = current.writer.write(&batch);
         written.map_err(|error| of_write(&current.path, &error))?;
