@@ -11,7 +11,7 @@ use crate::extract::ReadError;
 pub struct Failure {
     /// The kind, which decides the exit code.
     pub kind: FailureKind,
-    /// For people; holds no password.
+    /// For people; holds no password. Empty if another program has said it already.
     pub line: String,
 }
 
@@ -30,6 +30,8 @@ pub enum FailureKind {
     Software,
     /// A disk that is full, read-only or broken.
     Disk,
+    /// Another run is at work in the same zone.
+    Busy,
 }
 
 impl FailureKind {
@@ -42,7 +44,22 @@ impl FailureKind {
             Self::Unavailable => 69,
             Self::Software => 70,
             Self::Disk => 74,
+            Self::Busy => 75,
         }
+    }
+
+    /// The kind that has this exit code.
+    pub const fn from_exit_code(code: i32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Check,
+            64 => Self::Usage,
+            65 => Self::Input,
+            69 => Self::Unavailable,
+            70 => Self::Software,
+            74 => Self::Disk,
+            75 => Self::Busy,
+            _ => return None,
+        })
     }
 }
 
@@ -144,5 +161,10 @@ mod tests {
         let failure = Failure::new(FailureKind::Input, "a\nb");
         assert_eq!(failure.to_string(), "a b");
         assert_eq!(failure.kind.exit_code(), 65);
+        for code in [1, 64, 65, 69, 70, 74, 75] {
+            let kind = FailureKind::from_exit_code(code);
+            assert_eq!(kind.map(|kind| i32::from(kind.exit_code())), Some(code));
+        }
+        assert_eq!(FailureKind::from_exit_code(0), None);
     }
 }

@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 pub use self::run::{FORMAT, Run};
-use crate::clean::{Reason, Tweet};
+use crate::clean::Reason;
 use crate::score::Tally;
 
 /// Lines by what became of them.
@@ -130,11 +130,9 @@ pub struct Relations {
 
 impl Relations {
     /// Notes a tweet that counts.
-    pub fn add(&mut self, tweet: &Tweet) {
-        let sender = tweet.sender.user_id;
-        let retweeted = tweet.retweeted.as_ref().map(|user| user.user_id);
-        let retweeted = retweeted.filter(|user| tweet.reply_to != Some(*user));
-        for other in [tweet.reply_to, retweeted].into_iter().flatten() {
+    pub fn add(&mut self, sender: u64, reply_to: Option<u64>, retweeted: Option<u64>) {
+        let retweeted = retweeted.filter(|user| reply_to != Some(*user));
+        for other in [reply_to, retweeted].into_iter().flatten() {
             self.all += 1;
             self.with_oneself += u64::from(other == sender);
         }

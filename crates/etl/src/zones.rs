@@ -12,7 +12,9 @@
 //! read alike: signed integers, `DECIMAL(38, 0)`, UTF-8 strings, Snappy.
 
 pub mod facts;
+pub mod figures;
 pub mod key;
+pub mod lock;
 pub mod place;
 pub mod processed;
 pub mod rows;

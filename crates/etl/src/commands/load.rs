@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use etl::failure::{Failure, complain};
 use etl::load::{Load, Mode, Origin, Published, Written, ask};
-use etl::pipeline::read_excluded;
 use etl::report::Run;
+use etl::steps::progress::{Progress as _, Step};
+use etl::steps::score::read_excluded;
 use etl::zones::place::Place;
-use etl::zones::rows::RowsZone;
+use etl::zones::processed::manifest;
 
-use super::{address, cpus, of_build, say};
+use super::{address, say};
 use crate::args::{self, Loading};
 use crate::progress::Shown;
 
@@ -21,15 +22,12 @@ const LAST: &str = "report.json";
 /// Bytes of an earlier report that are read.
 const MAX_REPORT_BYTES: u64 = 64 << 20;
 
-/// Loads, publishes and reports; the reports are written whatever comes of it.
-pub(super) fn run(options: &args::Load) -> Result<(), Failure> {
+/// Rows of the processed zone to the table.
+pub(crate) fn load(options: &args::Load) -> Result<(), Failure> {
     let address = address(&options.database)?;
-    let processed = Place::local(&options.processed);
-    let working = options.working.as_ref().map(Place::local);
-    let excluded = match &options.popular {
-        Some(path) => Some(read_excluded(path).map_err(|error| of_build(&error))?),
-        None => None,
-    };
+    let processed = Place::parse(&options.processed)?;
+    let working = options.working.as_deref().map(Place::parse).transpose()?;
+    let excluded = options.popular.as_deref().map(read_excluded).transpose()?;
     let origin = working.as_ref().zip(excluded.as_ref());
     let origin = origin.map(|(working, excluded)| Origin { working, excluded });
     if origin.is_none() {
@@ -40,25 +38,41 @@ pub(super) fn run(options: &args::Load) -> Result<(), Failure> {
         processed: &processed,
         origin,
         address: &address,
-        jobs: options.jobs.map_or_else(cpus, usize::from),
-        mode: if options.loading.full {
-            Mode::Full
-        } else {
-            Mode::Changes
-        },
+        jobs: super::steps::jobs(options.jobs),
+        mode: mode(&options.loading),
         spill_folder: options.loading.spill.as_deref().unwrap_or(&temporary),
     };
+    let said = publish(&load, &options.loading, Run::default(), &Shown::new())?;
+    say(&said)
+}
+
+pub(super) fn mode(loading: &Loading) -> Mode {
+    if loading.full {
+        Mode::Full
+    } else {
+        Mode::Changes
+    }
+}
+
+/// Loads, publishes and reports; the reports are written whatever comes of it. Gives the last line.
+pub(super) fn publish(
+    load: &Load<'_>,
+    options: &Loading,
+    mut report: Run,
+    progress: &Shown,
+) -> Result<String, Failure> {
     let started = Instant::now();
-    let mut report = Run::default();
-    if let Some(last) = last_report(&processed, options.loading.json.as_deref()) {
+    let processed = load.processed;
+    if let Some(last) = last_report(processed, options.json.as_deref()) {
         report.compare_with(last);
     }
-    let progress = Shown::new();
-    progress.begin_rows("loading", RowsZone::open(&processed)?.rows());
-    let loaded = load.run(&mut report, &|rows| progress.advance_rows(rows));
+    let rows = manifest(processed).ok().flatten();
+    let rows = rows.map(|run| run.rows.iter().map(|file| file.rows).sum());
+    progress.begin(Step::Load, rows.unwrap_or_default());
+    let loaded = load.run(&mut report, &|rows| progress.advance(rows, 0));
     progress.finish();
     let loaded = loaded.and_then(|published| {
-        if let Some(url) = &options.loading.ask {
+        if let Some(url) = &options.ask {
             let asked = ask(url, report.requests())?;
             report.asked(asked);
         }
@@ -67,12 +81,13 @@ pub(super) fn run(options: &args::Load) -> Result<(), Failure> {
     if let Err(failure) = &loaded {
         report.failed(&failure.line);
     }
-    let written = write_reports(&report, &processed, &options.loading);
+    let written = write_reports(&report, processed, options);
     say(&report.to_text())?;
     let published = loaded?;
     written?;
-    say(&format!(
-        "{address} {}, as load {}, after {:.1} s\n",
+    Ok(format!(
+        "{} {}, as load {}, after {:.1} s\n",
+        load.address,
         said(&published),
         published.meta.generation,
         started.elapsed().as_secs_f64()

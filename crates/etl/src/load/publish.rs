@@ -18,6 +18,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::report::Run;
 use crate::score::Excluded;
 use crate::steps::clean;
+use crate::zones::lock::Lock;
 use crate::zones::place::Place;
 use crate::zones::rows::{KeyRange, RowsZone};
 use crate::zones::working::InputManifest;
@@ -93,6 +94,12 @@ impl Load<'_> {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Published, Failure> {
         report.database(&self.address.to_string());
+        // Nobody may change what is being read.
+        let _facts = self
+            .origin
+            .map(|origin| Lock::shared(origin.working))
+            .transpose()?;
+        let _rows = Lock::shared(self.processed)?;
         let zone = RowsZone::open(self.processed)?;
         let mut failures = Failures::default();
         let (source, inputs) = self.source(&zone, &mut failures)?;

@@ -21,8 +21,8 @@ use crc32fast::Hasher;
 use crate::clean::{Cleaner, Reason};
 use crate::extract::{Line, Lines};
 use crate::failure::{Failure, FailureKind};
-use crate::pipeline::{Pass, Progress};
 use crate::report::{Counts, Relations};
+use crate::steps::progress::{Progress, Step};
 use crate::zones::facts::{FactsWriter, file_name};
 use crate::zones::place::{Entry, Place};
 use crate::zones::working::{InputManifest, Table, WORKING_VERSION, input_name, input_order};
@@ -265,7 +265,7 @@ impl Plan {
     /// See above. What was cleaned stays.
     pub fn run(mut self, jobs: usize, progress: &dyn Progress) -> Result<Cleaned, Failure> {
         self.tidy()?;
-        progress.begin(Pass::Build, self.bytes());
+        progress.begin(Step::Clean, self.bytes());
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let results = Mutex::new(Vec::new());
@@ -412,7 +412,8 @@ fn facts(
         match judged {
             Ok(tweet) if ids.insert(tweet.id) => {
                 counts.accept();
-                relations.add(&tweet);
+                let retweeted = tweet.retweeted.as_ref().map(|user| user.user_id);
+                relations.add(tweet.sender.user_id, tweet.reply_to, retweeted);
                 writer.push(&tweet)?;
             }
             Ok(_) => counts.reject(Reason::Duplicate),

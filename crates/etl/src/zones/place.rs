@@ -5,12 +5,15 @@
 //! in a bucket by the upload's completion. A file in a bucket that must be read at random is fetched
 //! first, into a file without a name in the folder for temporary files, so that nothing stays behind.
 
+mod store;
+
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+pub(super) use self::store::{Found, Store};
 use crate::failure::{Failure, FailureKind};
 
 /// Begin and end of temporary names.
@@ -25,6 +28,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 enum Kind {
     Local(PathBuf),
+    Store(Store),
 }
 
 /// A file in a place.
@@ -43,11 +47,30 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Local(path) => write!(f, "{}", path.display()),
+            Kind::Store(store) => write!(f, "{store}"),
         }
     }
 }
 
 impl Place {
+    /// What an operator writes: a folder, or `s3://BUCKET/PREFIX`.
+    ///
+    /// # Errors
+    ///
+    /// It is neither, or the environment lacks what a bucket needs.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        if let Some(rest) = text.strip_prefix("s3://") {
+            return Ok(Self {
+                kind: Kind::Store(Store::parse(rest)?),
+            });
+        }
+        if text.is_empty() || text.contains("://") {
+            let line = format!("{text:?}: expected a folder or s3://BUCKET/PREFIX");
+            return Err(Failure::new(FailureKind::Usage, line));
+        }
+        Ok(Self::local(text))
+    }
+
     /// A local folder, which may not exist yet.
     pub fn local(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -59,6 +82,15 @@ impl Place {
     pub fn as_local(&self) -> Option<&Path> {
         match &self.kind {
             Kind::Local(path) => Some(path),
+            Kind::Store(_) => None,
+        }
+    }
+
+    /// The bucket's prefix, if it is one.
+    pub(super) fn as_store(&self) -> Option<&Store> {
+        match &self.kind {
+            Kind::Local(_) => None,
+            Kind::Store(store) => Some(store),
         }
     }
 
@@ -66,6 +98,16 @@ impl Place {
     pub fn describe(&self, name: &str) -> String {
         match &self.kind {
             Kind::Local(path) => path.join(name).display().to_string(),
+            Kind::Store(store) => store.describe(name),
+        }
+    }
+
+    /// Whether another place is this one or lies in it.
+    pub fn holds(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Local(own), Kind::Local(other)) => resolved(other).starts_with(resolved(own)),
+            (Kind::Store(own), Kind::Store(other)) => own.holds(other),
+            _ => false,
         }
     }
 
@@ -82,6 +124,7 @@ impl Place {
                 let failed = |error| self.unreadable(under, &error);
                 walk(&root.join(under), under, &mut found).map_err(failed)?;
             }
+            Kind::Store(store) => found = store.list(under)?,
         }
         found.sort();
         Ok(found)
@@ -91,6 +134,7 @@ impl Place {
     pub fn exists(&self) -> bool {
         match &self.kind {
             Kind::Local(path) => path.is_dir(),
+            Kind::Store(_) => true,
         }
     }
 
@@ -112,6 +156,7 @@ impl Place {
                 read.map_err(failed)?;
                 bytes
             }
+            Kind::Store(store) => return store.read(name, limit),
         };
         if bytes.len() as u64 > limit {
             let text = format!("it has more than {limit} bytes");
@@ -128,6 +173,7 @@ impl Place {
     pub fn stream(&self, entry: &Entry) -> io::Result<Box<dyn Read + Send>> {
         match &self.kind {
             Kind::Local(root) => Ok(Box::new(File::open(root.join(&entry.name))?)),
+            Kind::Store(store) => Ok(Box::new(store.stream(entry)?)),
         }
     }
 
@@ -141,6 +187,7 @@ impl Place {
             Kind::Local(root) => {
                 File::open(root.join(name)).map_err(|error| self.unreadable(name, &error))
             }
+            Kind::Store(store) => store.fetch(name),
         }
     }
 
@@ -164,6 +211,18 @@ impl Place {
                     place: self.clone(),
                     name: name.to_owned(),
                     temporary: Some(temporary),
+                    written_bytes: 0,
+                })
+            }
+            Kind::Store(_) => {
+                let file = store::nameless();
+                let file = file.map_err(|error| Failure::of_output("a temporary file", &error));
+                Ok(Pending {
+                    file: file?,
+                    place: self.clone(),
+                    name: name.to_owned(),
+                    temporary: None,
+                    written_bytes: 0,
                 })
             }
         }
@@ -195,6 +254,7 @@ impl Place {
                 }
                 _ => Ok(()),
             },
+            Kind::Store(store) => store.delete(name),
         }
     }
 
@@ -220,6 +280,8 @@ impl Place {
                 }
                 Ok(())
             }
+            // What was not completed is no object.
+            Kind::Store(_) => Ok(()),
         }
     }
 
@@ -227,6 +289,27 @@ impl Place {
         let line = format!("cannot read {}: {error}", self.describe(name));
         Failure::new(FailureKind::Input, line)
     }
+}
+
+/// A file anywhere, as the only one of its place.
+///
+/// # Errors
+///
+/// It is not there, or its name is not UTF-8.
+pub fn raw_file(path: &Path) -> Result<(Place, Entry), Failure> {
+    let failed = |text: String| {
+        let line = format!("{}: {text}", path.display());
+        Failure::new(FailureKind::Input, line)
+    };
+    let metadata = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| failed("this is no name of a file, in UTF-8".to_owned()))?;
+    let entry = Entry {
+        name: name.to_owned(),
+        size_bytes: metadata.len(),
+        version: version(&metadata),
+    };
+    Ok((Place::local(path.parent().unwrap_or(Path::new(""))), entry))
 }
 
 /// A file that is being written.
@@ -237,6 +320,7 @@ pub struct Pending {
     name: String,
     /// Where it lies until it is renamed, in a folder.
     temporary: Option<PathBuf>,
+    written_bytes: u64,
 }
 
 impl Pending {
@@ -254,11 +338,17 @@ impl Pending {
                     .and_then(|()| sync_folder(&target))
             }
             (Kind::Local(_), None) => Ok(()),
+            (Kind::Store(store), _) => return store.send(&self.name, &mut self.file),
         };
         let failed = |error| Failure::of_output(&self.place.describe(&self.name), &error);
         committed.map_err(failed)?;
         self.temporary = None;
         Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
     }
 
     /// How people know the file.
@@ -269,7 +359,9 @@ impl Pending {
 
 impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.written_bytes = self.written_bytes.saturating_add(written as u64);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -293,6 +385,16 @@ pub(super) fn join(folder: &str, name: &str) -> String {
     } else {
         format!("{folder}/{name}")
     }
+}
+
+/// The path without links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find_map(|known| {
+        let real = fs::canonicalize(known).ok()?;
+        Some(real.join(path.strip_prefix(known).ok()?))
+    });
+    found.unwrap_or(path)
 }
 
 fn temporary(target: &Path) -> PathBuf {
@@ -346,10 +448,15 @@ fn walk(folder: &Path, name: &str, found: &mut Vec<Entry>) -> io::Result<()> {
 }
 
 /// The time of a file's last change, in nanoseconds.
-pub(super) fn version(metadata: &fs::Metadata) -> String {
-    let changed = metadata.modified().ok();
-    let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    changed.map_or_else(String::new, |time| time.as_nanos().to_string())
+fn version(metadata: &fs::Metadata) -> String {
+    metadata
+        .modified()
+        .map_or_else(|_| String::new(), nanoseconds)
+}
+
+fn nanoseconds(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.map_or_else(|_| String::new(), |since| since.as_nanos().to_string())
 }
 
 #[cfg(test)]

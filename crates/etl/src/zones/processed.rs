@@ -8,13 +8,28 @@
 //! A run writes into `PROCESSED/rows` only after the old `run.json` is gone, so that what is there
 //! without a manifest is never loaded.
 
+mod read;
+mod whole;
+mod write;
+
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+pub use self::read::{for_each_row, manifest};
+pub use self::whole::WholeTable;
+pub use self::write::{RowsWriter, publish};
+
 /// Version of this zone's layout.
 pub const PROCESSED_VERSION: u32 = 1;
+
+/// Name of the manifest.
+pub const RUN: &str = "run.json";
+/// Folder of the files of rows.
+pub const ROWS: &str = "rows";
+/// Some 300 bytes for each input.
+const MAX_MANIFEST_BYTES: u64 = 1 << 28;
 
 /// Columns of the rows. `base_score` is not stored: it is a function of the three counts, and
 /// `etl load` works it out with the same code as everything else.
@@ -92,35 +107,4 @@ pub struct RowsFile {
     pub rows: u64,
     /// Its size in bytes.
     pub size_bytes: u64,
-}
-
-/// Why a `run.json` is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum RunManifestError {
-    /// Of another version than [`PROCESSED_VERSION`].
-    #[error("layout version {found}")]
-    Version {
-        /// Its version, or what is there instead.
-        found: String,
-    },
-    /// Not a manifest.
-    #[error(transparent)]
-    Syntax(#[from] serde_json::Error),
-}
-
-impl RunManifest {
-    /// Reads a `run.json`. Its version is looked at first, since other versions have other fields.
-    ///
-    /// # Errors
-    ///
-    /// It is of another version or no manifest.
-    pub fn parse(bytes: &[u8]) -> Result<Self, RunManifestError> {
-        let value: serde_json::Value = serde_json::from_slice(bytes)?;
-        let version = value.get("processed_version");
-        if version.and_then(serde_json::Value::as_u64) != Some(u64::from(PROCESSED_VERSION)) {
-            let found = version.map_or_else(|| "none".to_owned(), ToString::to_string);
-            return Err(RunManifestError::Version { found });
-        }
-        Ok(serde_json::from_value(value)?)
-    }
 }

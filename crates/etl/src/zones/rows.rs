@@ -19,7 +19,7 @@ pub use self::user::UserRows;
 use self::user::{Batch, Segment};
 use crate::failure::{Failure, FailureKind};
 use crate::zones::place::Place;
-use crate::zones::processed::{PROCESSED_VERSION, RunManifest, RunManifestError, schema};
+use crate::zones::processed::{ROWS, RunManifest, manifest, schema};
 
 /// Rows decoded together.
 const BATCH_ROWS: usize = 4096;
@@ -93,7 +93,7 @@ impl RowsZone {
         let mut files = Vec::with_capacity(manifest.rows.len());
         let mut groups = Vec::new();
         for listed in &manifest.rows {
-            let name = format!("rows/{}", listed.name);
+            let name = format!("{ROWS}/{}", listed.name);
             let path = place.describe(&name);
             let file = place.open(&name)?;
             let size = file.metadata().map_or(0, |metadata| metadata.len());
@@ -286,24 +286,11 @@ impl Users<'_> {
 }
 
 fn read_manifest(place: &Place) -> Result<RunManifest, Failure> {
-    let path = place.describe("run.json");
-    let bytes = place.read("run.json", MAX_MANIFEST_BYTES)?.ok_or_else(|| {
-        let line = format!("{path}: there is no finished run; run `etl score` to its end");
+    manifest(place)?.ok_or_else(|| {
+        let line = format!("{place} has no finished run; run `etl score` to its end");
         Failure::new(FailureKind::Input, line)
-    })?;
-    RunManifest::parse(&bytes).map_err(|error| match error {
-        RunManifestError::Version { found } => bad(
-            &path,
-            &format!(
-                "the zone has layout version {found}, this program reads {PROCESSED_VERSION}; score again"
-            ),
-        ),
-        RunManifestError::Syntax(error) => bad(&path, &format!("{error}; score again")),
     })
 }
-
-/// Bytes of `run.json` that are read; 1,000 inputs have some 200 KB.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
 fn check_columns(path: &str, found: &SchemaRef) -> Result<(), Failure> {
     let wanted = schema();

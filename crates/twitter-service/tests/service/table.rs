@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use database_address::Address;
 use etl::load::Loader;
-use etl::pipeline;
+use etl::steps::temporary::Temporary;
 
 /// A file of the vectors that lie in the repository.
 pub(crate) fn data(file: &str) -> PathBuf {
@@ -35,10 +35,12 @@ pub(crate) fn load_tiny(database: &str) {
 
 /// Fills the table at this address.
 pub(crate) fn load(address: &Address, raw: &Path, popular: &Path) {
-    let outcome = pipeline::run(&[raw.to_owned()], popular, 1, &()).expect("good input");
+    let zones = Temporary::create().expect("a folder");
+    let run = zones.run(&[raw.to_owned()], popular, 1);
+    let checked = run.run(&()).expect("good input");
     block_on(async {
         let mut loader = Loader::begin(address).await.expect("a database");
-        for packed in outcome.packs() {
+        for packed in checked.packs() {
             let packed = packed.expect("a pack");
             let pushed = loader.push(packed.user_id, packed.rows, &packed.pack);
             pushed.await.expect("a row");
