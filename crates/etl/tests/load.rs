@@ -12,7 +12,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use etl::failure::{Failure, FailureKind};
 use etl::load::{Loader, Mode, Written};
@@ -24,7 +24,8 @@ use crate::zones::{Database, Zones, block_on, wide};
 /// Content of the table: user, bytes of the pack.
 fn content(database: &Database) -> Vec<(u64, Vec<u8>)> {
     let mut packs = Vec::new();
-    let read = for_each_pack(&database.address(), None, |pack| {
+    let address = database.address();
+    let read = for_each_pack(&address, None, |pack| {
         packs.push((pack.as_pack().user_id(), pack.as_bytes().to_vec()));
         Ok(())
     });

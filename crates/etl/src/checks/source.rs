@@ -51,7 +51,7 @@ impl PairSample {
             same_tags: row.same_tag_count,
         };
         let [any, common, with_excluded] = &mut self.0;
-        let mut take = |sampler: &mut Sampler<Claim>| sampler.push(rank, row.user_id, claim);
+        let take = |sampler: &mut Sampler<Claim>| sampler.push(rank, row.user_id, claim);
         if any.wants(rank, row.user_id) {
             take(any);
         }
