@@ -3,7 +3,7 @@
 //! In a folder the lock is the system's own on the file `.lock`, which ends with the process that
 //! holds it, however that ends: nothing is ever stale. The file stays and holds the writer's process
 //! and host, for messages. In a bucket it is an object that the writer renews; one of a process that
-//! is gone from this host, or that was not renewed for [`LEASE`], is taken over.
+//! is gone from this host, or that was not renewed for two minutes, is taken over.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
