@@ -7,6 +7,7 @@
 //! `local_infile` on. Rounds alternate, so that a busy machine is busy for both.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -101,12 +102,7 @@ fn measure(url: &str, address: &Address, users: u64, import: &str, folder: &Path
 }
 
 /// Loads with some of the users changed, as changes and as a whole.
-fn changes(
-    load: &Load<'_>,
-    users: u64,
-    folder: &Path,
-    run: &etl::steps::run::Run,
-) -> Result<()> {
+fn changes(load: &Load<'_>, users: u64, folder: &Path, run: &etl::steps::run::Run) -> Result<()> {
     for tweets in [0, users / 100, users / 20, users / 8] {
         let raw: Vec<PathBuf> = [(0, 1, users * 3), (1, 2, tweets)]
             .into_iter()
@@ -131,7 +127,8 @@ fn changes(
             let started = Instant::now();
             let published = more.run(&mut Run::default(), &|_| ())?;
             let seconds = started.elapsed().as_secs_f64();
-            line.push_str(&format!(" {mode:?} {seconds:.2} s ({:?});", published.written));
+            let written = published.written;
+            let _ = write!(line, " {mode:?} {seconds:.2} s ({written:?});");
         }
         println!("{line}");
     }
@@ -202,10 +199,18 @@ fn imported(url: &str, import: &str, dump: &Path) -> Result<f64> {
     let (host, port) = host.split_once(':').context("a port")?;
     let started = Instant::now();
     let status = Command::new(import)
-        .args(["--no-defaults", "--protocol=tcp", "--local", "--default-character-set=binary"])
+        .args([
+            "--no-defaults",
+            "--protocol=tcp",
+            "--local",
+            "--default-character-set=binary",
+        ])
         .args(["--skip-ssl", "--host", host, "--port", port, "--user", user])
         .arg(format!("--password={password}"))
-        .args([database.as_ref(), dump.with_file_name("packs_import.txt").as_os_str()])
+        .args([
+            database.as_ref(),
+            dump.with_file_name("packs_import.txt").as_os_str(),
+        ])
         .stdout(std::process::Stdio::null())
         .status()
         .with_context(|| format!("cannot start {import}"))?;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use sqlx::mysql::MySqlDatabaseError;
+
 use crate::extract::ReadError;
 
 /// Why a run ended without its result. The text is one line: what, where and how to mend it.
@@ -79,7 +81,9 @@ impl Failure {
     pub(crate) fn of_database(place: &dyn fmt::Display, error: &sqlx::Error) -> Self {
         let (kind, text) = match error {
             sqlx::Error::Database(error) => {
-                let disk = error.code().is_some_and(|code| is_disk_code(&code));
+                let number = error.try_downcast_ref::<MySqlDatabaseError>();
+                let disk = error.code().is_some_and(|code| is_disk_code(&code))
+                    || number.is_some_and(|error| FULL.contains(&error.number()));
                 let kind = if disk {
                     FailureKind::Disk
                 } else {
@@ -96,6 +100,9 @@ impl Failure {
         Self::new(kind, format!("{place}: {text}"))
     }
 }
+
+/// The numbers by which MySQL and MariaDB say that their disk or a table is full.
+const FULL: [u16; 2] = [1021, 1114];
 
 /// How long a database may take to accept a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);

@@ -85,7 +85,7 @@ impl PairSample {
 pub struct Source {
     /// By file, in input order.
     pub files: Vec<FileCounts>,
-    /// In total; the tally is left at zero.
+    /// In total.
     pub stats: Stats,
 }
 
@@ -99,7 +99,12 @@ pub fn compare(run: &RunManifest, inputs: &[InputManifest], failures: &mut Failu
     });
     let mut source = Source {
         files: Vec::with_capacity(run.inputs.len()),
-        stats: Stats::default(),
+        stats: Stats {
+            // Figures that are missing are missed where they are needed.
+            tally: serde_json::from_value(serde_json::Value::Object(run.tally.clone()))
+                .unwrap_or_default(),
+            ..Stats::default()
+        },
     };
     for used in &run.inputs {
         let name = &used.input;

@@ -9,8 +9,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 
-/// Buckets. With 80 million pairs, one has 5 MB.
+/// Buckets, one for each value of a byte. With 80 million pairs, one has 5 MB.
 const BUCKETS: usize = 256;
 /// Pairs that wait before they are written; 4 MB for all buckets.
 const BLOCK_PAIRS: usize = 1024;
@@ -66,7 +67,8 @@ impl Spill {
         if self.is_recent(hash, (id, content)) {
             return Ok(());
         }
-        let bucket = (hash >> 56) as usize % BUCKETS;
+        let [bucket, ..] = hash.to_be_bytes();
+        let bucket = usize::from(bucket);
         let Some(waiting) = self.waiting.get_mut(bucket) else {
             return Ok(());
         };
@@ -96,7 +98,8 @@ impl Spill {
             // No content has this fingerprint under id 0 but by chance, and then it is kept once.
             self.recent = vec![(0, !pair.1); RECENT];
         }
-        let slot = (hash >> 20) as usize % RECENT;
+        let [_, high, low, ..] = hash.to_be_bytes();
+        let slot = usize::from(u16::from_be_bytes([high, low])) % RECENT;
         match self.recent.get_mut(slot) {
             Some(known) if *known == pair => true,
             Some(known) => {
@@ -115,13 +118,14 @@ impl Spill {
         let mut bytes = vec![0; BLOCK_PAIRS * PAIR_BYTES];
         for start in self.blocks.get(bucket).into_iter().flatten() {
             file.read_exact_at(&mut bytes, *start)?;
-            let (pairs, _) = bytes.as_chunks::<PAIR_BYTES>();
-            into.extend(pairs.iter().map(|pair| {
-                let both = u128::from_le_bytes(*pair);
-                #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
-                let id = both as u64;
-                (id, (both >> 64) as u64)
-            }));
+            let (numbers, _) = bytes.as_chunks::<8>();
+            let (pairs, _) = numbers.as_chunks::<2>();
+            let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+            into.extend(
+                pairs
+                    .iter()
+                    .map(|[id, content]| (number(*id), number(*content))),
+            );
         }
         Ok(())
     }
@@ -156,7 +160,7 @@ pub(super) fn unity(spills: &[&Spill], jobs: usize) -> io::Result<Unity> {
     let found: Vec<io::Result<Unity>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(look)).collect();
         let lost = || Err(io::Error::other("a thread that compared contents has died"));
-        let ended = threads.into_iter().map(|thread| thread.join());
+        let ended = threads.into_iter().map(ScopedJoinHandle::join);
         ended
             .map(|ended| ended.unwrap_or_else(|_| lost()))
             .collect()

@@ -30,9 +30,6 @@ pub(crate) fn load(options: &args::Load) -> Result<(), Failure> {
     let excluded = options.popular.as_deref().map(read_excluded).transpose()?;
     let origin = working.as_ref().zip(excluded.as_ref());
     let origin = origin.map(|(working, excluded)| Origin { working, excluded });
-    if origin.is_none() {
-        complain("without --working and --popular the counts and same tags are not checked");
-    }
     let temporary = std::env::temp_dir();
     let load = Load {
         processed: &processed,
@@ -43,6 +40,9 @@ pub(crate) fn load(options: &args::Load) -> Result<(), Failure> {
         spill_folder: options.loading.spill.as_deref().unwrap_or(&temporary),
     };
     let said = publish(&load, &options.loading, Run::default(), &Shown::new())?;
+    if origin.is_none() {
+        complain("without --working and --popular the counts and same tags were not checked");
+    }
     say(&said)
 }
 

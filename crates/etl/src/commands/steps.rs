@@ -131,6 +131,7 @@ fn publish(
         written.map_err(|error| Failure::of_output(&path.display().to_string(), &error))?;
     }
     say(&report::text(&files, &counted))?;
+    report.source_was_said();
     let temporary = std::env::temp_dir();
     let load = Load {
         processed: &run.processed,

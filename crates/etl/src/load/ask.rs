@@ -1,5 +1,6 @@
 //! Asking a running service, after the swap, what the rows say.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
@@ -78,7 +79,8 @@ fn percent(text: &str) -> String {
         if byte.is_ascii_alphanumeric() {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped

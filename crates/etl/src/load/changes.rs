@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{BufReader, BufWriter, IntoInnerError, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -91,7 +91,7 @@ impl Changes {
     /// From the first difference on.
     pub(super) fn read(self) -> Result<ChangesReader, Failure> {
         let left = self.count();
-        let rewound = self.file.into_inner().map_err(|error| error.into_error());
+        let rewound = self.file.into_inner().map_err(IntoInnerError::into_error);
         let rewound = rewound.and_then(|mut file| file.rewind().map(|()| file));
         let file = rewound.map_err(|error| failed(&error))?;
         Ok(ChangesReader {

@@ -1,6 +1,7 @@
 //! From rows to packs, a range of users on each thread, with the checks along the way.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use twitter_core::record::PackWriter;
 
@@ -126,7 +127,7 @@ impl Walk<'_> {
                 .map(|range| scope.spawn(|| walk(*range)))
                 .collect();
             let lost = || Failure::new(FailureKind::Software, "a loading thread has died");
-            let ended = threads.into_iter().map(|thread| thread.join());
+            let ended = threads.into_iter().map(ScopedJoinHandle::join);
             ended
                 .map(|ended| ended.unwrap_or_else(|_| Err(lost())))
                 .collect()

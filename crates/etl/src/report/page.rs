@@ -147,7 +147,7 @@ impl Run {
                 below += part;
                 let to = below * HEIGHT / counts.lines.max(1);
                 let (x, y) = (number * width, HEIGHT.saturating_sub(to));
-                let (w, h) = (width.saturating_sub(1).max(1).min(60), to - from);
+                let (w, h) = (width.saturating_sub(1).clamp(1, 60), to - from);
                 put!(
                     page,
                     "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" fill=\"{colour}\"/>"

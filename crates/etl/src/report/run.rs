@@ -24,6 +24,7 @@ pub struct Run {
     database: String,
     manifest: Option<RunManifest>,
     pub(super) source: Option<(Vec<FileCounts>, Stats)>,
+    is_source_said: bool,
     pub(super) watch: Option<Watch>,
     recounted: Option<Recounted>,
     served: Option<u64>,
@@ -43,6 +44,7 @@ impl Default for Run {
             database: String::new(),
             manifest: None,
             source: None,
+            is_source_said: false,
             watch: None,
             recounted: None,
             served: None,
@@ -99,6 +101,11 @@ impl Run {
     /// Lines of the inputs by what became of them.
     pub fn source(&mut self, files: &[FileCounts], stats: &Stats) {
         self.source = Some((files.to_vec(), *stats));
+    }
+
+    /// The lines of the inputs were shown already; [`Self::to_text`] leaves them out.
+    pub fn source_was_said(&mut self) {
+        self.is_source_said = true;
     }
 
     /// Figures of the rows.
@@ -268,8 +275,12 @@ impl Run {
             hasher.update(format!("{} {}\n", input.input, input.crc32));
         }
         hasher.update(&manifest.excluded_sha256);
-        let digest = hasher.finalize();
-        Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut name = String::new();
+        for byte in hasher.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        Some(name)
     }
 
     /// As JSON, see [`FORMAT`].
@@ -345,8 +356,8 @@ impl Run {
     /// For the terminal.
     pub fn to_text(&self) -> String {
         let mut text = match &self.source {
-            Some((files, stats)) => text(files, stats),
-            None => String::new(),
+            Some((files, stats)) if !self.is_source_said => text(files, stats),
+            _ => String::new(),
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text);
