@@ -100,7 +100,8 @@ fn collect(folder: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
         let name = format!("{name}/{own}");
         if entry.file_type().unwrap().is_dir() {
             collect(&entry.path(), &name, files);
-        } else if own != ".lock" {
+        } else if own != ".lock" && own != "report.json" {
+            // The report tells how long each step took.
             files.insert(name, fs::read(entry.path()).unwrap());
         }
     }
