@@ -24,6 +24,7 @@ mod mariadb;
 mod mysql;
 mod packages;
 mod readme;
+mod s3;
 mod signals;
 mod tally;
 mod test;

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, timed, with one sum at the end.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, workflows};
+use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, s3, workflows};
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ enum Step {
     Charts,
     /// Cluster specs, manifests and their scripts, judged by pinned tools
     Cluster,
-    /// All tests, with a private MariaDB
+    /// All tests, with a private MariaDB and an S3 server
     Test,
     /// The container images: assembled, checked, run without privileges
     Images,
@@ -214,10 +214,11 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Images => return images::check(workspace).await,
         Step::Workflows => return workflows::check(workspace).await,
         Step::Mysql => {
+            let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
             let databases = TestDatabases::start(&product, workspace).await?;
             let packages = ["-p", "twitter-service", "-p", "etl"];
-            let tally = cargo_test(&packages, Some(&databases)).await;
+            let tally = cargo_test(&packages, Some(&databases), Some(&s3_server)).await;
             databases.stop().await;
             return tally;
         }
@@ -227,17 +228,22 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
 
 async fn all_tests(options: &Options, workspace: &Workspace) -> Result<Tally> {
     if options.fast {
-        return cargo_test(&["--workspace"], None).await;
+        return cargo_test(&["--workspace"], None, None).await;
     }
+    let s3_server = s3::obtain(workspace).await?;
     let product = MariaDb::obtain().await?;
     let databases = TestDatabases::start(&product, workspace).await?;
-    let tally = cargo_test(&["--workspace"], Some(&databases)).await;
+    let tally = cargo_test(&["--workspace"], Some(&databases), Some(&s3_server)).await;
     databases.stop().await;
     tally
 }
 
 /// Runs `cargo test`, passing its output on while counting.
-async fn cargo_test(packages: &[&str], databases: Option<&TestDatabases>) -> Result<Tally> {
+async fn cargo_test(
+    packages: &[&str],
+    databases: Option<&TestDatabases>,
+    s3_server: Option<&Path>,
+) -> Result<Tally> {
     let mut command = cargo();
     command
         .arg("test")
@@ -247,6 +253,9 @@ async fn cargo_test(packages: &[&str], databases: Option<&TestDatabases>) -> Res
         .kill_on_drop(true);
     if let Some(databases) = databases {
         databases.announce(&mut command);
+    }
+    if let Some(program) = s3_server {
+        command.env(s3::PROGRAM, program);
     }
     let mut process = command.spawn().context("cannot start `cargo test`")?;
     let output = process

@@ -1,0 +1,3 @@
+//! The score step of the ETL on an embedded query engine.
+
+fn main() {}
