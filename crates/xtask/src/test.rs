@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::database::TestDatabases;
 use crate::mariadb::MariaDb;
@@ -15,7 +16,10 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, child, console, deny, s3};
+use crate::{EXIT_INTERRUPTED, child, console, deny, s3, spark};
+
+/// How long building and running the comparison of engines may take.
+const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +27,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules and the database server; database tests skip
+    /// Leave out the docs, the dependency rules, Spark and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -47,6 +51,8 @@ enum Step {
     Deny,
     /// All tests, with a private MariaDB and an S3 server
     Test,
+    /// The same SQL on DataFusion and on Spark
+    Engines,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -66,7 +72,14 @@ impl Options {
         if self.fast {
             return vec![Step::Fmt, Step::Clippy, Step::Test];
         }
-        let mut plan = vec![Step::Fmt, Step::Clippy, Step::Doc, Step::Deny, Step::Test];
+        let mut plan = vec![
+            Step::Fmt,
+            Step::Clippy,
+            Step::Doc,
+            Step::Deny,
+            Step::Test,
+            Step::Engines,
+        ];
         if self.mysql {
             plan.push(Step::Mysql);
         }
@@ -191,6 +204,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         }
         Step::Deny => deny::check(workspace).await?,
         Step::Test => return all_tests(options, workspace).await,
+        Step::Engines => return engines(workspace).await,
         Step::Mysql => {
             let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
@@ -216,17 +230,46 @@ async fn all_tests(options: &Options, workspace: &Workspace) -> Result<Tally> {
     tally
 }
 
+/// The tests that are left out elsewhere because they need Spark.
+async fn engines(workspace: &Workspace) -> Result<Tally> {
+    let pyspark = spark::obtain(workspace).await?;
+    let mut command = cargo();
+    command.env("TRIPOD_TEST_PYSPARK", pyspark);
+    let packages = ["-p", "etl-score", "--test", "engines"];
+    let tests = cargo_test_by(command, &packages, &["--ignored"], None, None);
+    let tally = tokio::time::timeout(ENGINES_DEADLINE, tests).await;
+    let tally = tally.with_context(|| {
+        let minutes = ENGINES_DEADLINE.as_secs() / 60;
+        format!("the engines were not done within {minutes} minutes")
+    })??;
+    anyhow::ensure!(
+        tally.passed + tally.failed > 0,
+        "no test compared the engines"
+    );
+    Ok(tally)
+}
+
 /// Runs `cargo test`, passing its output on while counting.
 async fn cargo_test(
     packages: &[&str],
     databases: Option<&TestDatabases>,
     s3_server: Option<&Path>,
 ) -> Result<Tally> {
-    let mut command = cargo();
+    cargo_test_by(cargo(), packages, &[], databases, s3_server).await
+}
+
+async fn cargo_test_by(
+    mut command: Command,
+    packages: &[&str],
+    arguments: &[&str],
+    databases: Option<&TestDatabases>,
+    s3_server: Option<&Path>,
+) -> Result<Tally> {
     command
         .arg("test")
         .args(packages)
         .args(["--locked", "--no-fail-fast", "--", "--show-output"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     if let Some(databases) = databases {
@@ -299,7 +342,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 5);
+        assert_eq!(options(&[]).plan().len(), 6);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
