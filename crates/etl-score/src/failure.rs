@@ -39,10 +39,12 @@ impl Place<'_> {
             };
         }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => {
+            DataFusionError::ResourcesExhausted(text) => {
                 let line = format!(
-                    "query `{}` does not get by with {} of memory; give more with --memory, or fewer threads with --jobs",
-                    self.query, self.memory,
+                    "query `{}` does not get by with {} of memory, give more with --memory: {}",
+                    self.query,
+                    self.memory,
+                    text.lines().next().unwrap_or_default(),
                 );
                 Failure::new(FailureKind::Usage, line)
             }

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Schema, SortOptions};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinSide, JoinType, Result, internal_datafusion_err};
 use datafusion::config::ConfigOptions;
@@ -210,7 +210,7 @@ fn sort_merge(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
         join.on().to_vec(),
         filter,
         *join.join_type(),
-        vec![Default::default(); join.on().len()],
+        vec![SortOptions::default(); join.on().len()],
         join.null_equality(),
     )?;
     let merge: Arc<dyn ExecutionPlan> = if is_swapped {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 const MIB: u64 = 1 << 20;
 
-/// Least limit that a run starts with: below this two sorts cannot even merge their runs.
-pub const MIN_MEMORY: MemorySize = MemorySize(256 * MIB);
+/// Least limit that a run starts with: below this, what no operator accounts for is most of it.
+pub const MIN_MEMORY: MemorySize = MemorySize(512 * MIB);
 
 /// An amount of memory: bytes, or a number with `K`, `M`, `G`, `T` and an optional `iB` (powers of
 /// 1024) or `B` (powers of 1000).
@@ -154,10 +154,10 @@ mod tests {
     #[test]
     fn reads_sizes_as_people_write_them() {
         for (text, bytes) in [
-            ("268435456", 1 << 28),
+            ("536870912", 1 << 29),
             ("512M", 512 << 20),
             ("512MiB", 512 << 20),
-            ("512MB", 512_000_000),
+            ("800MB", 800_000_000),
             ("4G", 4 << 30),
             ("1.5g", 3 << 29),
             ("2 GB", 2_000_000_000),
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_pool_stays_well_below_the_limit() {
-        for (limit, partitions) in [("256M", 1), ("256M", 64), ("4G", 2), ("64G", 32)] {
+        for (limit, partitions) in [("512M", 1), ("512M", 64), ("4G", 2), ("64G", 32)] {
             let limit: MemorySize = limit.parse().unwrap();
             let plan = MemoryPlan::new(limit, partitions);
             let pool = plan.pool_bytes as u64;

@@ -166,12 +166,11 @@ impl RowsWriter {
         }
         self.check_order(batch)?;
         let batch = as_declared(batch).map_err(|error| WriteError::Parquet(error.into()))?;
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let path = self.folder.join(part_name(self.files.len()));
-                FileWriter::rows(path, batch.schema(), self.group_bytes)?
-            }
+        let mut file = if let Some(file) = self.file.take() {
+            file
+        } else {
+            let path = self.folder.join(part_name(self.files.len()));
+            FileWriter::rows(path, batch.schema(), self.group_bytes)?
         };
         file.write(&batch)?;
         if file.bytes() < PART_BYTES {

@@ -69,7 +69,7 @@ pub struct Step {
     pub time: Duration,
     /// Bytes that it spilled to the disk.
     pub spilled_bytes: u64,
-    /// Whether it was run again with sort-merge joins only, for want of memory.
+    /// Whether it was run again in a way that needs less, for want of memory.
     pub is_second_try: bool,
 }
 
@@ -195,7 +195,7 @@ impl<'o> Run<'o> {
         let spill = scratch.join("spill");
         fs::create_dir_all(&spill)
             .map_err(|error| Failure::of_output(&spill.display().to_string(), &error))?;
-        let engine = Engine::new(plan, jobs, &spill).map_err(|error| of_setup(&error))?;
+        let engine = Engine::new(plan, &spill).map_err(|error| of_setup(&error))?;
         Ok(Self {
             options,
             engine,
@@ -282,27 +282,39 @@ impl<'o> Run<'o> {
         Ok(())
     }
 
-    /// Runs a query; again, with sort-merge joins only, if the memory did not suffice.
+    /// Runs a query. If the memory does not suffice, again with sort-merge joins only, and then in
+    /// one partition, whose operators have all of it.
     async fn query(&self, query: Query) -> Result<Ran, Failure> {
         let scratch = self.scratch.display().to_string();
         let place = self.place(query.name, &scratch);
-        let joins = if self.options.sort_merge_only {
-            BoundedJoins::NONE
+        let jobs = self.options.jobs.get();
+        let (first, later) = if self.options.sort_merge_only {
+            (BoundedJoins::NONE, BoundedJoins::NONE)
         } else {
-            BoundedJoins::within(self.engine.plan().join_bytes)
+            let bytes = self.engine.plan().join_bytes;
+            (BoundedJoins::within(bytes), BoundedJoins::SMALL)
         };
-        match self.attempt(query, joins).await {
-            Err(WriteError::Query(error)) if is_exhausted(&error) => {}
-            ran => return ran.map_err(|error| place.of_write(&error)),
+        let mut ran = self.attempt(query, first, jobs).await;
+        for partitions in [jobs, 1] {
+            match ran {
+                Err(WriteError::Query(error)) if is_exhausted(&error) => {}
+                ran => return ran.map_err(|error| place.of_write(&error)),
+            }
+            ran = self.attempt(query, later, partitions).await;
+            if let Ok(ran) = &mut ran {
+                ran.is_second_try = true;
+            }
         }
-        let ran = self.attempt(query, BoundedJoins::SMALL).await;
-        let mut ran = ran.map_err(|error| place.of_write(&error))?;
-        ran.is_second_try = true;
-        Ok(ran)
+        ran.map_err(|error| place.of_write(&error))
     }
 
-    async fn attempt(&self, query: Query, joins: BoundedJoins) -> Result<Ran, WriteError> {
-        let session = self.engine.session(joins)?;
+    async fn attempt(
+        &self,
+        query: Query,
+        joins: BoundedJoins,
+        partitions: usize,
+    ) -> Result<Ran, WriteError> {
+        let session = self.engine.session(joins, partitions)?;
         let plan = session.sql(query.sql).await?.create_physical_plan().await?;
         let context = session.task_ctx();
         let (result, rows) = match query.name {

@@ -27,13 +27,12 @@ use crate::pool::SharedPool;
 pub(crate) struct Engine {
     runtime: Arc<RuntimeEnv>,
     plan: MemoryPlan,
-    partitions: usize,
     tables: BTreeMap<String, Arc<dyn TableProvider>>,
 }
 
 impl Engine {
     /// An engine that spills into a folder of its own inside `scratch`.
-    pub(crate) fn new(plan: MemoryPlan, partitions: usize, scratch: &Path) -> Result<Self> {
+    pub(crate) fn new(plan: MemoryPlan, scratch: &Path) -> Result<Self> {
         // How much it may spill is for the disk to say.
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![scratch.to_owned()]))
@@ -45,7 +44,6 @@ impl Engine {
         Ok(Self {
             runtime,
             plan,
-            partitions,
             tables: BTreeMap::new(),
         })
     }
@@ -81,16 +79,16 @@ impl Engine {
         Ok(Arc::new(ListingTable::try_new(config)?.with_cache(cache)))
     }
 
-    /// A session for one query.
-    pub(crate) fn session(&self, joins: BoundedJoins) -> Result<SessionContext> {
+    /// A session for one query in so many partitions.
+    pub(crate) fn session(&self, joins: BoundedJoins, partitions: usize) -> Result<SessionContext> {
         let mut config = SessionConfig::new()
-            .with_target_partitions(self.partitions)
+            .with_target_partitions(partitions)
             .with_batch_size(self.plan.batch_rows)
             .with_collect_statistics(true);
         let options = config.options_mut();
         // A merge must be able to begin however small the pool is.
         options.execution.sort_spill_reservation_bytes =
-            (self.plan.pool_bytes / self.partitions.max(1) / 16).clamp(1 << 20, 10 << 20);
+            (self.plan.pool_bytes / partitions.max(1) / 16).clamp(1 << 20, 10 << 20);
         // A view keeps the whole page of its text alive: what a sort holds could then not be told.
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
