@@ -96,14 +96,19 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn line(step: Step) -> String {
     let seconds = step.time.as_secs_f64();
-    let mut line = format!("score: {}, {} rows, {seconds:.1} s", step.query, step.rows);
-    if step.spilled_bytes > 0 {
-        line += &format!(", spilled {}", MemorySize::of_bytes(step.spilled_bytes));
-    }
-    if step.is_second_try {
-        line += ", second try";
-    }
-    line
+    let spilled = match step.spilled_bytes {
+        0 => String::new(),
+        bytes => format!(", spilled {}", MemorySize::of_bytes(bytes)),
+    };
+    let again = if step.is_second_try {
+        ", second try"
+    } else {
+        ""
+    };
+    format!(
+        "score: {}, {} rows, {seconds:.1} s{spilled}{again}",
+        step.query, step.rows
+    )
 }
 
 fn figures(
