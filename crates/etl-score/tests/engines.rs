@@ -92,7 +92,7 @@ fn both_engines_give_the_rows_of_the_engine_in_memory() {
 
     let mut options = world.options("tight");
     // Far less than the command line accepts: nearly nothing is left for the engine.
-    options.memory = MemorySize::of_bytes(120 << 20);
+    options.memory = MemorySize::of_bytes(152 << 20);
     let (tight, steps) = run(&options).unwrap();
     assert!(steps.iter().any(|step| step.spilled_bytes > 0), "{steps:?}");
     assert_same(&world.rows("tight"), &expected);
