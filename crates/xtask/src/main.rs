@@ -26,6 +26,7 @@ mod packages;
 mod readme;
 mod s3;
 mod signals;
+mod spark;
 mod tally;
 mod test;
 mod tools;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::database::TestDatabases;
 use crate::mariadb::MariaDb;
@@ -15,7 +16,10 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, s3, workflows};
+use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, s3, spark, workflows};
+
+/// How long building and running the comparison of engines may take.
+const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +27,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules, the manifests, the images and the database server; database tests skip
+    /// Leave out docs, dependency rules, manifests, images, Spark and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -55,6 +59,8 @@ enum Step {
     Images,
     /// Pipelines, their scripts and the Dockerfile, by linters and by tests
     Workflows,
+    /// The same SQL on DataFusion and on Spark
+    Engines,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -82,6 +88,7 @@ impl Options {
             Step::Charts,
             Step::Cluster,
             Step::Test,
+            Step::Engines,
             Step::Images,
             Step::Workflows,
         ];
@@ -213,6 +220,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Test => return all_tests(options, workspace).await,
         Step::Images => return images::check(workspace).await,
         Step::Workflows => return workflows::check(workspace).await,
+        Step::Engines => return engines(workspace).await,
         Step::Mysql => {
             let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
@@ -238,17 +246,46 @@ async fn all_tests(options: &Options, workspace: &Workspace) -> Result<Tally> {
     tally
 }
 
+/// The tests that are left out elsewhere because they need Spark.
+async fn engines(workspace: &Workspace) -> Result<Tally> {
+    let pyspark = spark::obtain(workspace).await?;
+    let mut command = cargo();
+    command.env("TRIPOD_TEST_PYSPARK", pyspark);
+    let packages = ["-p", "etl-score", "--test", "engines"];
+    let tests = cargo_test_by(command, &packages, &["--ignored"], None, None);
+    let tally = tokio::time::timeout(ENGINES_DEADLINE, tests).await;
+    let tally = tally.with_context(|| {
+        let minutes = ENGINES_DEADLINE.as_secs() / 60;
+        format!("the engines were not done within {minutes} minutes")
+    })??;
+    anyhow::ensure!(
+        tally.passed + tally.failed > 0,
+        "no test compared the engines"
+    );
+    Ok(tally)
+}
+
 /// Runs `cargo test`, passing its output on while counting.
 async fn cargo_test(
     packages: &[&str],
     databases: Option<&TestDatabases>,
     s3_server: Option<&Path>,
 ) -> Result<Tally> {
-    let mut command = cargo();
+    cargo_test_by(cargo(), packages, &[], databases, s3_server).await
+}
+
+async fn cargo_test_by(
+    mut command: Command,
+    packages: &[&str],
+    arguments: &[&str],
+    databases: Option<&TestDatabases>,
+    s3_server: Option<&Path>,
+) -> Result<Tally> {
     command
         .arg("test")
         .args(packages)
         .args(["--locked", "--no-fail-fast", "--", "--show-output"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     if let Some(databases) = databases {
@@ -321,7 +358,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 7);
+        assert_eq!(options(&[]).plan().len(), 10);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

@@ -11,7 +11,10 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use object_store::ObjectStore;
 
 pub(super) use self::store::{Found, Store};
 use crate::failure::{Failure, FailureKind};
@@ -84,6 +87,11 @@ impl Place {
             Kind::Local(path) => Some(path),
             Kind::Store(_) => None,
         }
+    }
+
+    /// The bucket and a client for it, if the place is in one: for engines that read by themselves.
+    pub fn as_bucket(&self) -> Option<(&str, Arc<dyn ObjectStore>)> {
+        self.as_store().map(Store::bucket)
     }
 
     /// The bucket's prefix, if it is one.

@@ -99,6 +99,10 @@ impl Store {
         })
     }
 
+    pub(super) fn bucket(&self) -> (&str, Arc<dyn ObjectStore>) {
+        (&self.bucket, Arc::clone(&self.client))
+    }
+
     pub(super) fn describe(&self, name: &str) -> String {
         if name.is_empty() {
             self.to_string()
