@@ -16,7 +16,9 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, s3, spark, workflows};
+use crate::{
+    EXIT_INTERRUPTED, charts, child, cluster, console, deny, images, s3, spark, workflows,
+};
 
 /// How long building and running the comparison of engines may take.
 const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
@@ -235,24 +237,28 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
 }
 
 async fn all_tests(options: &Options, workspace: &Workspace) -> Result<Tally> {
+    // The query engine is built once, for the step `engines`.
+    let packages = ["--workspace", "--exclude", "etl-score"];
     if options.fast {
-        return cargo_test(&["--workspace"], None, None).await;
+        return cargo_test(&packages, None, None).await;
     }
     let s3_server = s3::obtain(workspace).await?;
     let product = MariaDb::obtain().await?;
     let databases = TestDatabases::start(&product, workspace).await?;
-    let tally = cargo_test(&["--workspace"], Some(&databases), Some(&s3_server)).await;
+    let tally = cargo_test(&packages, Some(&databases), Some(&s3_server)).await;
     databases.stop().await;
     tally
 }
 
-/// The tests that are left out elsewhere because they need Spark.
+/// All tests of the query engine, also those that need Spark.
 async fn engines(workspace: &Workspace) -> Result<Tally> {
+    let s3_server = s3::obtain(workspace).await?;
     let pyspark = spark::obtain(workspace).await?;
     let mut command = cargo();
     command.env("TRIPOD_TEST_PYSPARK", pyspark);
-    let packages = ["-p", "etl-score", "--test", "engines"];
-    let tests = cargo_test_by(command, &packages, &["--ignored"], None, None);
+    let packages = ["--profile", "engine", "-p", "etl-score"];
+    let arguments = ["--include-ignored"];
+    let tests = cargo_test_by(command, &packages, &arguments, None, Some(&s3_server));
     let tally = tokio::time::timeout(ENGINES_DEADLINE, tests).await;
     let tally = tally.with_context(|| {
         let minutes = ENGINES_DEADLINE.as_secs() / 60;
