@@ -1,78 +1,21 @@
 //! One function for each sub-command.
 
+mod load;
+mod steps;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Instant;
 
 use database_address::Address;
 use etl::failure::{Failure, FailureKind, complain};
-use etl::load::{self, Loader, Published};
-use etl::pipeline::{self, BuildError, Outcome};
-use etl::{generate, read, report, rows, show};
+use etl::{generate, read, rows, show};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::args::{Build, Database, Generate, Rows, Show};
-use crate::progress::Shown;
-
-/// Raw tweets to the table, published after every check held.
-pub(crate) fn build(options: &Build) -> Result<(), Failure> {
-    let started = Instant::now();
-    let address = address(&options.database)?;
-    let jobs = options.jobs.map_or_else(cpus, usize::from);
-    // Before hours of reading, not after them.
-    wait(load::probe(&address))??;
-    let progress = Shown::new();
-    let outcome = pipeline::run(&options.input, &options.popular, jobs, &progress)
-        .map_err(|error| of_build(&error))?;
-    if let Some(path) = &options.stats {
-        let written = std::fs::write(path, outcome.stats.to_json());
-        written.map_err(|error| Failure::of_output(&path.display().to_string(), &error))?;
-    }
-    progress.finish();
-    say(&report::text(&outcome.files, &outcome.stats))?;
-    let published = wait(publish(&address, &outcome, &progress))??;
-    progress.finish();
-    say(&format!(
-        "{address} now holds {} users with {} rows in {} bytes, as load {}, after {:.1} s\n",
-        published.meta.users,
-        published.meta.rows,
-        published.bytes,
-        published.meta.generation,
-        started.elapsed().as_secs_f64()
-    ))
-}
-
-async fn publish(
-    address: &Address,
-    outcome: &Outcome,
-    progress: &Shown,
-) -> Result<Published, Failure> {
-    let mut loader = Loader::begin(address).await?;
-    let packs = outcome.packs();
-    progress.begin_users("loading", packs.size_hint().0 as u64);
-    for packed in packs {
-        let packed = packed.map_err(|error| {
-            Failure::new(FailureKind::Software, format!("cannot pack: {error}"))
-        })?;
-        loader
-            .push(packed.user_id, packed.rows, &packed.pack)
-            .await?;
-        progress.advance_user();
-    }
-    loader.publish().await
-}
-
-fn of_build(error: &BuildError) -> Failure {
-    if let BuildError::CheckFailed(lines) = error {
-        for line in lines {
-            complain(&format!("check failed: {line}"));
-        }
-    }
-    Failure::new(error.kind(), error.to_string())
-}
+pub(crate) use self::load::load;
+pub(crate) use self::steps::{build, clean, run, score};
+use crate::args::{Database, Generate, Rows, Show};
 
 /// All rows of the table as TSV.
 pub(crate) fn rows(options: &Rows) -> Result<(), Failure> {
@@ -178,10 +121,6 @@ fn address(database: &Database) -> Result<Address, Failure> {
     let ca_file = set(&database.ca_file);
     Address::parse(&database.url, password_file, ca_file)
         .map_err(|error| Failure::new(FailureKind::Usage, format!("--database: {error}")))
-}
-
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Runs a future to its end on this thread.

@@ -7,10 +7,12 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use crc32fast::Hasher;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::clean::MAX_LINE_BYTES;
@@ -49,10 +51,12 @@ pub struct Lines {
     line: Vec<u8>,
     /// Lines handed out.
     count: u64,
+    /// Bytes of them.
+    raw_bytes: u64,
 }
 
-impl std::fmt::Debug for Lines {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines")
             .field("path", &self.path)
             .field("count", &self.count)
@@ -60,7 +64,7 @@ impl std::fmt::Debug for Lines {
     }
 }
 
-type Head = Chain<Cursor<Vec<u8>>, File>;
+type Head = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 enum Source {
     Plain(BufReader<Counted<Head>>),
@@ -75,7 +79,18 @@ impl Lines {
     /// It cannot be opened or read; or its name ends in `.gz` and its content
     /// is not gzip, as with a download that never began.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let source = Source::open(path).map_err(|source| ReadError {
+        let opened = File::open(path).map(|file| Box::new(file) as Box<dyn Read + Send>);
+        Self::of(path, opened)
+    }
+
+    /// Reads what was opened elsewhere, as the file that `path` names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and what opening met.
+    pub fn of(path: &Path, opened: io::Result<Box<dyn Read + Send>>) -> Result<Self, ReadError> {
+        let source = opened.and_then(|inner| Source::new(path, inner));
+        let source = source.map_err(|source| ReadError {
             path: path.to_owned(),
             line: 1,
             offset: 0,
@@ -86,6 +101,7 @@ impl Lines {
             source,
             line: Vec::new(),
             count: 0,
+            raw_bytes: 0,
         })
     }
 
@@ -96,7 +112,7 @@ impl Lines {
     /// The disk fails, or the gzip stream is cut or garbled. The file is then
     /// of no use; lines handed out before may be wrong too.
     pub fn next_line(&mut self) -> Result<Option<Line<'_>>, ReadError> {
-        match read_line(self.source.reader(), &mut self.line) {
+        match read_line(self.source.reader(), &mut self.line, &mut self.raw_bytes) {
             Ok(Found::End) => Ok(None),
             Ok(found) => {
                 self.count = self.count.saturating_add(1);
@@ -116,18 +132,24 @@ impl Lines {
 
     /// Bytes read from the disk so far, that is, before unpacking.
     pub fn bytes(&self) -> u64 {
-        match &self.source {
-            Source::Plain(reader) => reader.get_ref().bytes,
-            Source::Gzip(reader) => reader.get_ref().get_ref().get_ref().bytes,
-        }
+        self.source.counted().bytes
+    }
+
+    /// CRC-32 of those.
+    pub fn crc32(&self) -> u32 {
+        self.source.counted().crc32.clone().finalize()
+    }
+
+    /// Bytes of the lines handed out, their ends included.
+    pub fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
     }
 }
 
 impl Source {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+    fn new(path: &Path, mut inner: Box<dyn Read + Send>) -> io::Result<Self> {
         let mut head = Vec::with_capacity(GZIP_MAGIC.len());
-        Read::by_ref(&mut file)
+        Read::by_ref(&mut inner)
             .take(GZIP_MAGIC.len() as u64)
             .read_to_end(&mut head)?;
         let is_gzip = head == GZIP_MAGIC;
@@ -138,8 +160,9 @@ impl Source {
             ));
         }
         let counted = Counted {
-            inner: Cursor::new(head).chain(file),
+            inner: Cursor::new(head).chain(inner),
             bytes: 0,
+            crc32: Hasher::new(),
         };
         let reader = BufReader::with_capacity(BUFFER_BYTES, counted);
         Ok(if is_gzip {
@@ -148,6 +171,13 @@ impl Source {
         } else {
             Self::Plain(reader)
         })
+    }
+
+    fn counted(&self) -> &Counted<Head> {
+        match self {
+            Self::Plain(reader) => reader.get_ref(),
+            Self::Gzip(reader) => reader.get_ref().get_ref().get_ref(),
+        }
     }
 
     fn reader(&mut self) -> &mut dyn BufRead {
@@ -165,7 +195,11 @@ enum Found {
     TooLong,
 }
 
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Found> {
+fn read_line(
+    reader: &mut dyn BufRead,
+    line: &mut Vec<u8>,
+    raw_bytes: &mut u64,
+) -> io::Result<Found> {
     line.clear();
     let mut found = Found::End;
     loop {
@@ -188,6 +222,7 @@ fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Found> 
         }
         let used = content.len().saturating_add(usize::from(end.is_some()));
         reader.consume(used);
+        *raw_bytes = raw_bytes.saturating_add(used as u64);
         if end.is_some() {
             return Ok(found);
         }
@@ -198,12 +233,14 @@ fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Found> 
 struct Counted<R> {
     inner: R,
     bytes: u64,
+    crc32: Hasher,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.bytes = self.bytes.saturating_add(read as u64);
+        self.crc32.update(buffer.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
@@ -239,7 +276,15 @@ mod tests {
             });
         }
         assert_eq!(lines.bytes(), bytes.len() as u64);
+        assert_eq!(lines.crc32(), crc32fast::hash(bytes));
         Ok(all)
+    }
+
+    fn raw_bytes(bytes: &[u8]) -> u64 {
+        let opened = Box::new(Cursor::new(bytes.to_vec()));
+        let mut lines = Lines::of(Path::new("memory"), Ok(opened)).unwrap();
+        while lines.next_line().unwrap().is_some() {}
+        lines.raw_bytes()
     }
 
     #[test]
@@ -251,6 +296,8 @@ mod tests {
                 .collect();
             assert_eq!(lines("alike", text.as_bytes()).unwrap(), expected);
             assert_eq!(lines("alike.gz", &gzip(text.as_bytes())).unwrap(), expected);
+            assert_eq!(raw_bytes(text.as_bytes()), text.len() as u64);
+            assert_eq!(raw_bytes(&gzip(text.as_bytes())), text.len() as u64);
         }
     }
 

@@ -4,12 +4,16 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use sqlx::mysql::MySqlDatabaseError;
+
+use crate::extract::ReadError;
+
 /// Why a run ended without its result. The text is one line: what, where and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The kind, which decides the exit code.
     pub kind: FailureKind,
-    /// For people; holds no password.
+    /// For people; holds no password. Empty if another program has said it already.
     pub line: String,
 }
 
@@ -28,6 +32,8 @@ pub enum FailureKind {
     Software,
     /// A disk that is full, read-only or broken.
     Disk,
+    /// Another run is at work in the same zone.
+    Busy,
 }
 
 impl FailureKind {
@@ -40,7 +46,22 @@ impl FailureKind {
             Self::Unavailable => 69,
             Self::Software => 70,
             Self::Disk => 74,
+            Self::Busy => 75,
         }
+    }
+
+    /// The kind that has this exit code.
+    pub const fn from_exit_code(code: i32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Check,
+            64 => Self::Usage,
+            65 => Self::Input,
+            69 => Self::Unavailable,
+            70 => Self::Software,
+            74 => Self::Disk,
+            75 => Self::Busy,
+            _ => return None,
+        })
     }
 }
 
@@ -60,7 +81,9 @@ impl Failure {
     pub(crate) fn of_database(place: &dyn fmt::Display, error: &sqlx::Error) -> Self {
         let (kind, text) = match error {
             sqlx::Error::Database(error) => {
-                let disk = error.code().is_some_and(|code| is_disk_code(&code));
+                let number = error.try_downcast_ref::<MySqlDatabaseError>();
+                let disk = error.code().is_some_and(|code| is_disk_code(&code))
+                    || number.is_some_and(|error| FULL.contains(&error.number()));
                 let kind = if disk {
                     FailureKind::Disk
                 } else {
@@ -77,6 +100,9 @@ impl Failure {
         Self::new(kind, format!("{place}: {text}"))
     }
 }
+
+/// The numbers by which MySQL and MariaDB say that their disk or a table is full.
+const FULL: [u16; 2] = [1021, 1114];
 
 /// How long a database may take to accept a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -117,6 +143,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::new(FailureKind::Input, error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +168,10 @@ mod tests {
         let failure = Failure::new(FailureKind::Input, "a\nb");
         assert_eq!(failure.to_string(), "a b");
         assert_eq!(failure.kind.exit_code(), 65);
+        for code in [1, 64, 65, 69, 70, 74, 75] {
+            let kind = FailureKind::from_exit_code(code);
+            assert_eq!(kind.map(|kind| i32::from(kind.exit_code())), Some(code));
+        }
+        assert_eq!(FailureKind::from_exit_code(0), None);
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! * [`extract`]: a file, plain or gzip, to lines.
 //! * [`clean`]: a raw line to a valid tweet, or the reason why it is none.
-//! * [`score`]: valid tweets to the denormalised rows; the engine that a larger one can replace.
+//! * [`score`]: facts to the denormalised rows; the engine that a larger one can replace.
 //! * [`denormalise`]: rows to packs.
 //! * [`checks`]: what must hold before they are published.
-//! * [`pipeline`]: all of these, with several threads.
 //! * [`load`], [`read`]: packs into the table and back.
 //! * [`rows`], [`show`], [`report`]: rows, users and figures as text.
 //! * [`generate`]: synthetic raw tweets.
+//! * [`zones`], [`steps`]: where data lies between the steps, and the steps.
 //! * [`failure`]: what ends a run, and its exit code.
 //!
 //! # Fuzzing
@@ -23,9 +23,10 @@ pub mod extract;
 pub mod failure;
 pub mod generate;
 pub mod load;
-pub mod pipeline;
 pub mod read;
 pub mod report;
 pub mod rows;
 pub mod score;
 pub mod show;
+pub mod steps;
+pub mod zones;

@@ -1,10 +1,18 @@
 //! Loading packs into the table, so that readers see the old content or the new, never half.
 //!
-//! A [`Loader`] is begun, fed with packs in the order of users, and published. Dropped before, it
-//! leaves the old content in force.
+//! * [`Load`]: a processed zone into the table, checked, by several connections, whole or only what
+//!   has changed. What `etl load` runs.
+//! * [`Loader`]: packs from anywhere, one after the other. Begun, fed in the order of users, and
+//!   published; dropped before, it leaves the old content in force.
 
+mod ask;
+mod changes;
 mod mysql;
+mod publish;
+mod serve;
 mod sqlite;
+mod target;
+mod walk;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,6 +22,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use twitter_core::record::{PACK_VERSION, parts};
 use twitter_core::table::{Generation, PacksChecksum, SCHEMA_VERSION, TableMeta};
 
+pub use self::ask::ask;
+pub use self::publish::{Load, Mode, Origin};
+use crate::checks::Histogram;
 use crate::failure::{Failure, FailureKind, connected};
 
 /// One row of the table.
@@ -24,7 +35,7 @@ struct PartRow {
     bytes: Vec<u8>,
 }
 
-/// What was loaded and what must be found in the database afterwards.
+/// What was made and must be found in the database afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
     users: u64,
@@ -32,6 +43,7 @@ struct Tally {
     parts: u64,
     bytes: u64,
     checksum: PacksChecksum,
+    pack_bytes: Histogram,
 }
 
 /// A load that was published.
@@ -41,6 +53,28 @@ pub struct Published {
     pub meta: TableMeta,
     /// Bytes of all packs.
     pub bytes: u64,
+    /// What of it was written.
+    pub written: Written,
+    /// Packs by their size in bytes.
+    pub pack_bytes: Histogram,
+}
+
+/// What a load wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Everything, into a table of its own that then took the old one's place.
+    Everything,
+    /// Only what had changed, in one transaction.
+    Changes {
+        /// Parts of packs that are new or differ.
+        replaced: u64,
+        /// Parts that are no more.
+        removed: u64,
+        /// Bytes of the former.
+        bytes: u64,
+    },
+    /// Nothing: the table holds this already.
+    Nothing,
 }
 
 /// A load in progress.
@@ -53,8 +87,8 @@ pub struct Loader {
 
 #[derive(Debug)]
 enum Target {
-    MySql(mysql::Load),
-    Sqlite(sqlite::Load),
+    MySql(Box<mysql::Shadow>, Box<mysql::Writer>),
+    Sqlite(sqlite::Shadow),
 }
 
 /// Whether a load could begin, for asking before hours of work. Changes nothing.
@@ -63,10 +97,7 @@ enum Target {
 ///
 /// When the database cannot be reached or refuses the login, or the file's folder is absent.
 pub async fn probe(address: &Address) -> Result<(), Failure> {
-    let options = address
-        .options()
-        .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))?;
-    match options {
+    match options(address)? {
         Options::MySql(options) => {
             let failed = |error: sqlx::Error| Failure::of_database(address, &error);
             let connection = connected(address, options.connect()).await?;
@@ -84,6 +115,12 @@ pub async fn probe(address: &Address) -> Result<(), Failure> {
     }
 }
 
+fn options(address: &Address) -> Result<Options, Failure> {
+    address
+        .options()
+        .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))
+}
+
 impl Loader {
     /// Connects and makes an empty table beside the one in force.
     ///
@@ -91,13 +128,19 @@ impl Loader {
     ///
     /// When the database cannot be reached or refuses, or another load is running.
     pub async fn begin(address: &Address) -> Result<Self, Failure> {
-        let options = address
-            .options()
-            .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))?;
         let place = address.to_string();
-        let target = match options {
-            Options::MySql(options) => Target::MySql(mysql::Load::begin(*options, place).await?),
-            Options::Sqlite(options) => Target::Sqlite(sqlite::Load::begin(*options, place).await?),
+        let target = match options(address)? {
+            Options::MySql(options) => {
+                let mut shadow = mysql::Shadow::begin(&options, &place).await?;
+                shadow.create().await?;
+                let writer = mysql::Writer::connect(&options, &place).await?;
+                Target::MySql(Box::new(shadow), Box::new(writer))
+            }
+            Options::Sqlite(options) => {
+                let mut shadow = sqlite::Shadow::begin(*options, place).await?;
+                shadow.create().await?;
+                Target::Sqlite(shadow)
+            }
         };
         Ok(Self {
             target,
@@ -118,24 +161,12 @@ impl Loader {
             return Err(Failure::new(FailureKind::Software, line));
         }
         self.last_user = Some(user_id);
-        let cut = parts(pack)
-            .map_err(|error| Failure::new(FailureKind::Software, format!("{user_id}: {error}")))?;
-        for (part, bytes) in cut {
-            self.tally.checksum.add(user_id, part, bytes);
-            self.tally.parts += 1;
-            self.tally.bytes += bytes.len() as u64;
-            let row = PartRow {
-                user_id,
-                part,
-                bytes: bytes.to_vec(),
-            };
+        for row in self.tally.cut(user_id, rows, pack)? {
             match &mut self.target {
-                Target::MySql(load) => load.push(row).await?,
-                Target::Sqlite(load) => load.push(&row).await?,
+                Target::MySql(_, writer) => writer.push(row).await?,
+                Target::Sqlite(load) => load.push(row).await?,
             }
         }
-        self.tally.users += 1;
-        self.tally.rows += rows;
         Ok(())
     }
 
@@ -145,27 +176,72 @@ impl Loader {
     ///
     /// When the database fails or holds something else than was sent; the old content then stays.
     pub async fn publish(self) -> Result<Published, Failure> {
-        let tally = self.tally;
-        let meta = TableMeta {
-            schema_version: SCHEMA_VERSION,
-            pack_version: PACK_VERSION,
-            users: tally.users,
-            rows: tally.rows,
-            packs_checksum: tally.checksum.value(),
-            generation: generation(tally.checksum),
-        };
+        let meta = self.tally.meta();
         match self.target {
-            Target::MySql(load) => load.publish(&tally, &meta).await?,
-            Target::Sqlite(load) => load.publish(&tally, &meta).await?,
+            Target::MySql(mut shadow, mut writer) => {
+                writer.finish(&self.tally).await?;
+                shadow.check_count(self.tally.parts).await?;
+                shadow.swap(&meta).await?;
+            }
+            Target::Sqlite(mut shadow) => {
+                shadow.finish(&self.tally).await?;
+                shadow.swap(&meta).await?;
+            }
         }
-        Ok(Published {
-            meta,
-            bytes: tally.bytes,
-        })
+        Ok(self.tally.published(meta, Written::Everything))
     }
 }
 
 impl Tally {
+    /// Counts a user's pack and cuts it into rows of the table.
+    fn cut(&mut self, user_id: u64, rows: u64, pack: &[u8]) -> Result<Vec<PartRow>, Failure> {
+        let cut = parts(pack)
+            .map_err(|error| Failure::new(FailureKind::Software, format!("{user_id}: {error}")))?;
+        self.users += 1;
+        self.rows += rows;
+        self.pack_bytes.add(pack.len() as u64);
+        let cut = cut.map(|(part, bytes)| {
+            self.checksum.add(user_id, part, bytes);
+            self.parts += 1;
+            self.bytes += bytes.len() as u64;
+            PartRow {
+                user_id,
+                part,
+                bytes: bytes.to_vec(),
+            }
+        });
+        Ok(cut.collect())
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.users += other.users;
+        self.rows += other.rows;
+        self.parts += other.parts;
+        self.bytes += other.bytes;
+        self.checksum.merge(other.checksum);
+        self.pack_bytes.merge(&other.pack_bytes);
+    }
+
+    fn meta(&self) -> TableMeta {
+        TableMeta {
+            schema_version: SCHEMA_VERSION,
+            pack_version: PACK_VERSION,
+            users: self.users,
+            rows: self.rows,
+            packs_checksum: self.checksum.value(),
+            generation: generation(self.checksum),
+        }
+    }
+
+    fn published(&self, meta: TableMeta, written: Written) -> Published {
+        Published {
+            meta,
+            bytes: self.bytes,
+            written,
+            pack_bytes: self.pack_bytes,
+        }
+    }
+
     /// Whether what was read back is what was sent.
     fn compare(&self, place: &str, parts: u64, checksum: PacksChecksum) -> Result<(), Failure> {
         if parts == self.parts && checksum == self.checksum {

@@ -29,7 +29,11 @@ fn main() -> ExitCode {
         }
     };
     let done = match arguments.command {
+        Command::Run(options) => commands::run(&options),
+        Command::Clean(options) => commands::clean(&options),
+        Command::Score(options) => commands::score(&options),
         Command::Build(options) => commands::build(&options),
+        Command::Load(options) => commands::load(&options),
         Command::Rows(options) => commands::rows(&options),
         Command::Show(options) => commands::show(&options),
         Command::Generate(options) => commands::generate(&options),
@@ -37,7 +41,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(&failure.line);
+            if !failure.line.is_empty() {
+                complain(&failure.line);
+            }
             ExitCode::from(failure.kind.exit_code())
         }
     }

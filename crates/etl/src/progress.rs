@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use etl::failure::complain;
-use etl::pipeline::{Pass, Progress};
+use etl::steps::progress::{Progress, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Pause between two lines where there is no terminal.
@@ -23,7 +23,27 @@ struct State {
     done: u64,
     total: u64,
     lines: u64,
+    begun: Instant,
     said: Instant,
+}
+
+impl State {
+    /// How far, how fast, and how long still at this rate.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn line(&self) -> String {
+        let (done, total) = (self.done as f64, self.total.max(1) as f64);
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let left = seconds * (total - done).max(0.0) / done.max(1.0);
+        let percent = 100.0 * done / total;
+        let what = self.what;
+        if self.lines > 0 {
+            let rate = self.lines as f64 / seconds;
+            let rates = format!("{:.1} MB/s, {rate:.0} lines/s", done / 1e6 / seconds);
+            return format!("{what} {percent:.0} %, {rates}, {left:.0} s left");
+        }
+        let rate = done / seconds;
+        format!("{what} {percent:.0} %, {rate:.0}/s, {left:.0} s left")
+    }
 }
 
 impl Shown {
@@ -38,26 +58,13 @@ impl Shown {
             done: 0,
             total: 0,
             lines: 0,
+            begun: Instant::now(),
             said: Instant::now(),
         };
         Self {
             bar,
             state: Mutex::new(state),
         }
-    }
-
-    /// A step of so many users begins.
-    pub(crate) fn begin_users(&self, what: &'static str, users: u64) {
-        self.begin_step(
-            what,
-            users,
-            "{msg} {wide_bar} {pos}/{len} users, {eta} left",
-        );
-    }
-
-    /// One more user of this step is done.
-    pub(crate) fn advance_user(&self) {
-        self.advance_by(1, 0);
     }
 
     /// Takes the bar away.
@@ -78,6 +85,7 @@ impl Shown {
             done: 0,
             total,
             lines: 0,
+            begun: Instant::now(),
             said: Instant::now(),
         };
     }
@@ -92,26 +100,26 @@ impl Shown {
         state.lines += lines;
         if state.said.elapsed() >= LINE_PAUSE {
             state.said = Instant::now();
-            let percent = state.done * 100 / state.total.max(1);
-            complain(&format!(
-                "{} {percent} %, {} lines",
-                state.what, state.lines
-            ));
+            complain(&state.line());
         }
     }
 }
 
 impl Progress for Shown {
-    fn begin(&self, pass: Pass, total_bytes: u64) {
-        let what = match pass {
-            Pass::Build => "reading",
-            Pass::Recheck => "checking a sample against the source",
+    fn begin(&self, step: Step, total: u64) {
+        const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+        const THINGS: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec}, {eta} left";
+        let (what, template) = match step {
+            Step::Clean => ("cleaning", BYTES),
+            Step::Score => ("reading facts", THINGS),
+            Step::Write => ("writing rows", THINGS),
+            Step::Check => ("checking rows", THINGS),
+            Step::Load => ("loading rows", THINGS),
         };
-        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
-        self.begin_step(what, total_bytes, template);
+        self.begin_step(what, total, template);
     }
 
-    fn advance(&self, bytes: u64, lines: u64) {
-        self.advance_by(bytes, lines);
+    fn advance(&self, done: u64, lines: u64) {
+        self.advance_by(done, lines);
     }
 }

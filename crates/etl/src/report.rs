@@ -1,11 +1,16 @@
 //! What a run counted, for people and for other programs.
 
+mod page;
+mod run;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
 
-use crate::clean::{Reason, Tweet};
+pub use self::run::{FORMAT, Run};
+use crate::clean::Reason;
 use crate::score::Tally;
 
 /// Lines by what became of them.
@@ -47,6 +52,39 @@ impl Counts {
         self.valid += other.valid;
         for (count, more) in self.rejected.iter_mut().zip(other.rejected) {
             *count += more;
+        }
+    }
+
+    /// By name, as in [`Stats`]: lines, `rejected_*` and valid tweets.
+    pub fn to_map(&self) -> Map<String, Value> {
+        let rejected = Reason::ALL.map(|reason| (rejected_key(reason), self.rejected(reason)));
+        let mut map = Map::new();
+        map.insert("lines".to_owned(), self.lines.into());
+        map.extend(rejected.map(|(key, count)| (key, count.into())));
+        map.insert("valid_tweets".to_owned(), self.valid.into());
+        map
+    }
+
+    /// The reverse of [`Self::to_map`]; `None` if a count is missing.
+    pub fn from_map(map: &Map<String, Value>) -> Option<Self> {
+        let count = |key: &str| map.get(key)?.as_u64();
+        let mut counts = Self {
+            lines: count("lines")?,
+            valid: count("valid_tweets")?,
+            ..Self::default()
+        };
+        for (slot, reason) in counts.rejected.iter_mut().zip(Reason::ALL) {
+            *slot = count(&rejected_key(reason))?;
+        }
+        Some(counts)
+    }
+
+    /// Counts valid tweets as duplicates instead, as an earlier file has them too.
+    pub fn repeat(&mut self, tweets: u64) {
+        let tweets = tweets.min(self.valid);
+        self.valid -= tweets;
+        if let Some(count) = self.rejected.get_mut(Reason::Duplicate as usize) {
+            *count += tweets;
         }
     }
 
@@ -92,11 +130,9 @@ pub struct Relations {
 
 impl Relations {
     /// Notes a tweet that counts.
-    pub fn add(&mut self, tweet: &Tweet) {
-        let sender = tweet.sender.user_id;
-        let retweeted = tweet.retweeted.as_ref().map(|user| user.user_id);
-        let retweeted = retweeted.filter(|user| tweet.reply_to != Some(*user));
-        for other in [tweet.reply_to, retweeted].into_iter().flatten() {
+    pub fn add(&mut self, sender: u64, reply_to: Option<u64>, retweeted: Option<u64>) {
+        let retweeted = retweeted.filter(|user| reply_to != Some(*user));
+        for other in [reply_to, retweeted].into_iter().flatten() {
             self.all += 1;
             self.with_oneself += u64::from(other == sender);
         }
@@ -113,13 +149,16 @@ impl Serialize for Stats {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("lines", &self.counts.lines)?;
         for reason in Reason::ALL {
-            let key = format!("rejected_{}", reason.name());
-            map.serialize_entry(&key, &self.counts.rejected(reason))?;
+            map.serialize_entry(&rejected_key(reason), &self.counts.rejected(reason))?;
         }
         map.serialize_entry("valid_tweets", &self.counts.valid)?;
         serialize_tally(&self.tally, &mut map)?;
         map.end()
     }
+}
+
+fn rejected_key(reason: Reason) -> String {
+    format!("rejected_{}", reason.name())
 }
 
 fn serialize_tally<M: SerializeMap>(tally: &Tally, map: &mut M) -> Result<(), M::Error> {

@@ -1,21 +1,24 @@
-//! From valid tweets to denormalised rows.
+//! From facts to denormalised rows, in memory.
 //!
-//! An [`Engine`] takes the tweets in input order and turns into a [`Table`],
-//! which hands out the rows of one user at a time. [`MemoryEngine`] holds all
-//! that the rows need in memory; one that spills to disk can take its place.
+//! [`MemoryEngine`] takes the facts in input order, holds all that the rows need, and turns into a
+//! [`Table`], which hands out the rows of one user at a time. Engines that spill to disk work from
+//! the same facts to the same rows, in programs of their own.
 
 mod memory;
 mod tags;
 mod users;
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, to_value};
+use sha2::{Digest as _, Sha256};
 use twitter_core::query::lower_tag;
 use twitter_core::record::Row;
 
 pub use self::memory::{MemoryEngine, MemoryTable};
-use crate::clean::Tweet;
+use crate::report::Relations;
 
 /// More distinct things than a `u32` can number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,34 +28,13 @@ pub struct Overflow {
     pub what: &'static str,
 }
 
-/// What became of a tweet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It counts.
-    Kept,
-    /// One with this id came before; this copy is dropped.
-    Duplicate,
-}
-
-/// Collects valid tweets.
-pub trait Engine {
-    /// What it turns into.
-    type Table: Table;
-
-    /// Takes the next tweet. The order of calls is the input order: file name,
-    /// then position. Of several tweets with one id the first stays.
-    ///
-    /// # Errors
-    ///
-    /// The engine's limits are passed; it is then of no further use.
-    fn add(&mut self, tweet: &Tweet) -> Result<Taken, Overflow>;
-
-    /// Ends the input.
-    ///
-    /// # Errors
-    ///
-    /// The engine's limits are passed.
-    fn finish(self) -> Result<Self::Table, Overflow>;
+/// What an input lost, since earlier inputs have the same tweets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// Valid tweets.
+    pub tweets: u64,
+    /// Relations of those.
+    pub relations: Relations,
 }
 
 /// The denormalised table, user by user.
@@ -69,7 +51,8 @@ pub trait Table {
 }
 
 /// Figures of what was built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tally {
     /// Hashtags of valid tweets, repeats and excluded ones too.
     pub hashtag_occurrences: u64,
@@ -97,6 +80,20 @@ pub struct Tally {
     pub table_rows: u64,
 }
 
+impl Tally {
+    /// By name.
+    ///
+    /// # Panics
+    ///
+    /// Never: numbers always serialise.
+    pub fn to_map(self) -> Map<String, Value> {
+        match to_value(self) {
+            Ok(Value::Object(map)) => map,
+            _ => unreachable!("a struct of numbers is an object"),
+        }
+    }
+}
+
 /// The hashtags that earn nothing: lower-cased, compared whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Excluded(HashSet<String>);
@@ -114,6 +111,28 @@ impl Excluded {
     /// Whether a lower-cased tag is on the list.
     pub fn contains(&self, tag: &str) -> bool {
         self.0.contains(tag)
+    }
+
+    /// Names the list: the SHA-256 of its tags, sorted, one a line, as hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        let mut tags: Vec<&String> = self.0.iter().collect();
+        tags.sort();
+        let mut hasher = Sha256::new();
+        for tag in tags {
+            hasher.update(tag);
+            hasher.update("\n");
+        }
+        let mut name = String::new();
+        for byte in hasher.finalize() {
+            // Writing to a string cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
+    }
+
+    /// The tags, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     /// Tags on the list.
@@ -137,5 +156,14 @@ mod tests {
         assert_eq!(excluded.len(), 2);
         assert!(excluded.contains("zipcode") && excluded.contains("i\u{307}x"));
         assert!(!excluded.contains("") && !excluded.contains("ZipCode"));
+    }
+
+    #[test]
+    fn a_list_is_named_by_its_tags_alone() {
+        let name = Excluded::parse("b\na\n").sha256();
+        // `printf 'a\nb\n' | sha256sum`
+        let known = "911169ddaaf146aff539f58c26c489af3b892dff0fe283c1c264c65ae5aa59a2";
+        assert_eq!(name, known);
+        assert_eq!(name, Excluded::parse("A\r\n\nb").sha256());
     }
 }

@@ -3,20 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose data is wrong must fail")]
 
+#[path = "support/files.rs"]
+mod files;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use etl::pipeline::{Outcome, run};
 use etl::rows::write_table;
+use etl::steps::gate::Checked;
 use flate2::read::MultiGzDecoder;
 use twitter_core::record::OwnedPack;
+
+use crate::files::run;
 
 #[test]
 fn tiny_gives_its_figures_and_rows() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../twitter-core/tests/data");
     let tags = data.join("tiny_popular_hashtags.txt");
-    let outcome = run(&[data.join("tiny.jsonl")], &tags, 2, &()).unwrap();
+    let outcome = run(&[data.join("tiny.jsonl")], &tags, 2).unwrap();
     let stats = fs::read_to_string(data.join("tiny_stats.json")).unwrap();
     assert_eq!(outcome.stats.to_json(), stats);
     let rows = fs::read_to_string(data.join("tiny_rows.tsv")).unwrap();
@@ -29,7 +34,7 @@ fn generated_gives_its_figures_and_rows() {
         return;
     };
     let tags = data.join("popular_hashtags.txt");
-    let outcome = run(&[data.join("generated.jsonl")], &tags, 2, &()).unwrap();
+    let outcome = run(&[data.join("generated.jsonl")], &tags, 2).unwrap();
     let stats = fs::read_to_string(data.join("generated_stats.json")).unwrap();
     // Its keys stand in the order in which they first occurred.
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
@@ -42,7 +47,7 @@ fn generated_gives_its_figures_and_rows() {
 }
 
 /// Compares the rows, and the packs with the rows.
-fn check_rows(outcome: &Outcome, expected: &str) {
+fn check_rows(outcome: &Checked, expected: &str) {
     let mut found = Vec::new();
     write_table(&outcome.table, &mut found).unwrap();
     let found = String::from_utf8(found).unwrap();

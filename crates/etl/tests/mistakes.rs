@@ -6,8 +6,8 @@
 mod files;
 
 use etl::clean::Reason;
-use etl::pipeline::Outcome;
 use etl::score::Table;
+use etl::steps::gate::Checked;
 use serde_json::{Value, json};
 use twitter_core::query::{Query, RawQuery};
 use twitter_core::rank::Scratch;
@@ -44,13 +44,13 @@ fn plain(id: u64, sender: u64, tags: &[&str]) -> Value {
     tweet(id, sender, tags, Value::Null)
 }
 
-fn build(tweets: &[Value], excluded: &[&str]) -> Outcome {
+fn build(tweets: &[Value], excluded: &[&str]) -> Checked {
     let lines = tweets.iter().map(Value::to_string).collect();
     Folder::new(&[lines], excluded).run(1).unwrap()
 }
 
 /// What `look` sees in the row (user, contact, tweet).
-fn row<T>(outcome: &Outcome, key: (u64, u64, u64), look: impl Fn(&Row<'_>) -> T) -> Option<T> {
+fn row<T>(outcome: &Checked, key: (u64, u64, u64), look: impl Fn(&Row<'_>) -> T) -> Option<T> {
     let mut found = None;
     for number in 0..outcome.table.users() {
         outcome.table.with_user(number, &mut |rows| {
@@ -63,11 +63,11 @@ fn row<T>(outcome: &Outcome, key: (u64, u64, u64), look: impl Fn(&Row<'_>) -> T)
     found
 }
 
-fn same_tags(outcome: &Outcome, a: u64, b: u64, id: u64) -> u32 {
+fn same_tags(outcome: &Checked, a: u64, b: u64, id: u64) -> u32 {
     row(outcome, (a, b, id), |row| row.same_tag_count).unwrap()
 }
 
-fn ask(outcome: &Outcome, user_id: u64, phrase: &str, hashtag: &str) -> String {
+fn ask(outcome: &Checked, user_id: u64, phrase: &str, hashtag: &str) -> String {
     let packed = outcome
         .packs()
         .map(Result::unwrap)

@@ -141,7 +141,8 @@ fn a_load_is_read_back_and_replaced_by_the_next() {
     assert_built(&build(&data("tiny.jsonl"), &url, &[]));
     assert_tiny_rows(&url, &[]);
     let tables = database.query(&format!("SHOW TABLES FROM {}", database.name));
-    assert_eq!(tables, ["user_pack"], "nothing is left beside the table");
+    let wanted = ["user_pack", "user_pack_old"];
+    assert_eq!(tables, wanted, "the table, and the one before it");
 }
 
 #[test]

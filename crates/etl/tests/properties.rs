@@ -9,8 +9,8 @@ mod files;
 mod twin;
 
 use etl::clean::{Cleaner, Reason};
-use etl::pipeline::Outcome;
 use etl::rows::write_table;
+use etl::steps::gate::Checked;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -83,7 +83,7 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-fn rows(outcome: &Outcome) -> Vec<String> {
+fn rows(outcome: &Checked) -> Vec<String> {
     let mut rows = Vec::new();
     write_table(&outcome.table, &mut rows).unwrap();
     let text = String::from_utf8(rows).unwrap();

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose data is wrong must fail")]
 
+#[path = "support/files.rs"]
+mod files;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-use etl::pipeline::{BuildError, run};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+use crate::files::run;
 
 fn folder(name: &str) -> PathBuf {
     let path = env::temp_dir().join(format!("etl-refusals-{}-{name}", process::id()));
@@ -41,13 +45,10 @@ fn a_cut_file_among_many_is_named_with_its_line() {
         })
         .collect();
     for jobs in [1, 3, 20] {
-        let error = run(&files, &path.join("excluded"), jobs, &()).unwrap_err();
-        assert_eq!(error.kind().exit_code(), 65);
-        let BuildError::BadInput(error) = error else {
-            panic!("{error}");
-        };
-        assert_eq!(error.path, files[5]);
-        assert_eq!(error.line, 200_001);
+        let error = run(&files, &path.join("excluded"), jobs).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 65);
+        let place = format!("{}, line 200001, byte ", files[5].display());
+        assert!(error.line.starts_with(&place), "{error}");
     }
     fs::remove_dir_all(path).unwrap();
 }
@@ -58,26 +59,14 @@ fn missing_input_is_refused() {
     let excluded = path.join("excluded");
     let missing = [path.join("absent.gz")];
     assert_eq!(
-        run(&missing, &excluded, 1, &())
-            .unwrap_err()
-            .kind()
-            .exit_code(),
+        run(&missing, &excluded, 1).unwrap_err().kind.exit_code(),
         65
     );
-    assert_eq!(
-        run(&[], &excluded, 1, &()).unwrap_err().kind().exit_code(),
-        64
-    );
+    assert_eq!(run(&[], &excluded, 1).unwrap_err().kind.exit_code(), 64);
     let twice = [excluded.clone(), excluded.clone()];
-    assert_eq!(
-        run(&twice, &excluded, 1, &())
-            .unwrap_err()
-            .kind()
-            .exit_code(),
-        64
-    );
-    let error = run(&[excluded], Path::new("no/list"), 1, &()).unwrap_err();
-    assert_eq!(error.kind().exit_code(), 65);
+    assert_eq!(run(&twice, &excluded, 1).unwrap_err().kind.exit_code(), 64);
+    let error = run(&[excluded], Path::new("no/list"), 1).unwrap_err();
+    assert_eq!(error.kind.exit_code(), 65);
     fs::remove_dir_all(path).unwrap();
 }
 
@@ -87,8 +76,11 @@ fn a_tweet_from_before_the_first_one_fails_the_checks() {
     let line = r#"{"id":1,"created_at":"Mon Apr 14 10:00:00 +0000 2003","text":"t","lang":"en","user":{"id":2},"in_reply_to_user_id":3,"entities":{"hashtags":[{"text":"a"}]}}"#;
     let file = path.join("part.jsonl");
     fs::write(&file, line).unwrap();
-    let error = run(&[file], &path.join("excluded"), 1, &()).unwrap_err();
-    assert_eq!(error.kind().exit_code(), 1);
-    assert!(matches!(error, BuildError::CheckFailed(lines) if lines.len() == 2));
+    let error = run(&[file], &path.join("excluded"), 1).unwrap_err();
+    assert_eq!(error.kind.exit_code(), 1);
+    assert!(
+        error.line.starts_with("2 failed checks, first: "),
+        "{error}"
+    );
     fs::remove_dir_all(path).unwrap();
 }

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::Facts;
 use crate::drain::{Drain, Phase};
 use crate::health::Health;
 use crate::listener;
@@ -31,6 +32,7 @@ pub(crate) struct Admin {
     pub(crate) metrics: Metrics,
     pub(crate) drain: Drain,
     pub(crate) version: serde_json::Value,
+    pub(crate) facts: Facts,
 }
 
 /// Serves for ever; the caller drops it at the very end of a stop.
@@ -75,7 +77,7 @@ impl Admin {
             match uri.path() {
                 "/livez" => Reply::kit(KitOutcome::Probe, StatusCode::OK, "alive\n"),
                 "/metrics" => show(ContentType::Metrics, self.metrics.render()),
-                "/version" => show(ContentType::Json, line(&self.version)),
+                "/version" => show(ContentType::Json, line(&self.facts.with(&self.version))),
                 _ => return self.readiness(uri.query()),
             }
         };

@@ -25,7 +25,7 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use program::main;
 
@@ -90,4 +90,28 @@ pub struct Setup {
     pub compute: ComputePool,
     /// How many workers there will be.
     pub workers: usize,
+    /// What `/version` shows beside the build.
+    pub facts: Facts,
+}
+
+/// What a service says of itself at `/version`, as far as it changes while it runs. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Facts(Arc<Mutex<serde_json::Map<String, serde_json::Value>>>);
+
+impl Facts {
+    /// Puts a value in force under a name.
+    pub fn set(&self, name: &str, value: serde_json::Value) {
+        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.insert(name.to_owned(), value);
+    }
+
+    /// The values added to those of the build.
+    pub(crate) fn with(&self, build: &serde_json::Value) -> serde_json::Value {
+        let mut shown = build.clone();
+        if let Some(shown) = shown.as_object_mut() {
+            let facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.extend(facts.clone());
+        }
+        shown
+    }
 }

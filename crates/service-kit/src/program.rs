@@ -21,7 +21,7 @@ use crate::limits::WorkerLimits;
 use crate::metrics::{Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
-use crate::{Service, Setup, listener, runtime, telemetry};
+use crate::{Facts, Service, Setup, listener, runtime, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -172,12 +172,14 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     metrics.facts("build_info", "What is running.", &build.labels());
     let health = Health::default();
     let drain = Drain::new();
+    let facts = Facts::default();
     let setup = Setup {
         common: common.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
         compute: ComputePool::new(workers.count),
         workers: workers.count,
+        facts: facts.clone(),
     };
     let shared = Arc::new(S::prepare(config, &setup));
     let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
@@ -196,6 +198,7 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         metrics,
         drain: drain.clone(),
         version,
+        facts,
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 

@@ -21,7 +21,7 @@ use crate::config::{self, Config};
 use crate::handlers;
 use crate::routes::{self, Route};
 use crate::store::{Packs, Store, StoreErrorKind};
-use crate::watch::watch;
+use crate::watch::{Shown, watch};
 
 service_kit::labels! {
     /// What requests are counted under.
@@ -127,8 +127,9 @@ impl Service for App {
         let generations = Arc::new(AtomicU64::new(0));
         let store = Store::new(&config.address, config.deadlines);
         let latch = setup.health.latch("database");
-        tokio::spawn(watch(store, latch, Arc::clone(&generations)));
         let metrics = &setup.metrics;
+        let shown = Shown::new(metrics, setup.facts.clone());
+        tokio::spawn(watch(store, latch, Arc::clone(&generations), shown));
         Shared {
             config,
             workers: setup.workers,

@@ -6,25 +6,36 @@
 //! * `bench` measures the services against yardsticks and writes docs/performance.md.
 //! * `counts` compares the instructions that requests take with a baseline.
 //! * `readme-check` runs the commands of the README against a running `up`.
+//! * `charts` checks the Helm charts.
+//! * `monitoring` renders alert rules and dashboards out of the charts.
+//! * `tool` runs one of the pinned check tools.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
 //! builds. It knows the services by their settings and replies only, never by
 //! their code.
 
 mod bench;
+mod charts;
 mod child;
+mod cluster;
 mod console;
 mod counts;
 mod database;
+mod debian;
 mod deny;
+mod images;
 mod mariadb;
 mod mysql;
 mod packages;
 mod readme;
+mod s3;
 mod signals;
+mod spark;
 mod tally;
 mod test;
+mod tools;
 mod up;
+mod workflows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -59,8 +70,14 @@ enum Task {
     Bench(bench::Options),
     /// Count the instructions of each core's work and compare them with the baseline
     Counts(counts::Options),
+    /// Compare rules and dashboards in k8s/monitoring with what the charts render, or write them
+    Monitoring(cluster::MonitoringOptions),
     /// Run the commands of the README's `sh ci` blocks and compare their output
     ReadmeCheck(readme::Options),
+    /// Check the Helm charts: lint, render, validate, unit tests, snapshots, alert rules
+    Charts(charts::Options),
+    /// Run a pinned check tool, such as helm or yamllint, fetching it first where it lacks
+    Tool(tools::Options),
 }
 
 fn main() -> ExitCode {
@@ -96,7 +113,10 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Test(options) => test::run(options).await,
             Task::Bench(options) => bench::run(options).await,
             Task::Counts(options) => counts::run(options).await,
+            Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
+            Task::Charts(options) => charts::run(options).await,
+            Task::Tool(options) => tools::run(options).await,
         }
     })
 }

@@ -1,16 +1,15 @@
 //! Oracle's MySQL, which Debian has in its unstable suite only: fetched into a
 //! folder of its own below the target folder, and run from there.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tokio::process::Command;
 
 use crate::database::Product;
 use crate::packages::{Needed, is_root};
 use crate::workspace::Workspace;
-use crate::{child, console};
+use crate::{child, console, debian};
 
 /// The suite that has the server.
 const SUITE: &str = "sid";
@@ -94,81 +93,8 @@ impl Product for MySql {
 
 /// Builds the folder with debootstrap.
 async fn fetch(root: &Path) -> Result<()> {
-    if !is_root() {
-        bail!(
-            "`--mysql` unpacks a Debian {SUITE} folder, which needs root: run it as root, or leave \
-             `--mysql` away"
-        );
-    }
-    Needed {
-        purpose: "fetching MySQL",
-        programs: &["debootstrap"],
-        packages: &["debootstrap"],
-    }
-    .ensure()
-    .await?;
-    let mirror = mirror().await?;
     console::say(&format!(
         "fetching MySQL from Debian {SUITE} (some 90 MB, 600 MB unpacked)"
     ));
-    if root.exists() {
-        fs::remove_dir_all(root)
-            .with_context(|| format!("cannot remove the unfinished {}", root.display()))?;
-    }
-    fs::create_dir_all(root).with_context(|| format!("cannot create {}", root.display()))?;
-    child::run(
-        Command::new("debootstrap")
-            .args(["--variant=minbase", "--include=mysql-server-core", SUITE])
-            .arg(root)
-            .arg(mirror),
-        "debootstrap",
-    )
-    .await
-}
-
-/// The Debian mirror that this host's apt is configured with.
-async fn mirror() -> Result<String> {
-    let output = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(LABEL)|$(REPO_URI)",
-            "Created-By: Packages",
-        ])
-        .output()
-        .await
-        .context("cannot run apt-get; `--mysql` needs a Debian host")?;
-    let targets = String::from_utf8_lossy(&output.stdout);
-    main_archive(&targets).map(str::to_owned).context(
-        "apt has no source of Debian's main archive on this host; add one to its configuration",
-    )
-}
-
-/// The first repository of the main archive; security updates have another
-/// label. Before the first `apt-get update` labels are empty, and only the
-/// address tells.
-fn main_archive(targets: &str) -> Option<&str> {
-    targets
-        .lines()
-        .filter_map(|line| line.split_once('|'))
-        .find_map(|(label, address)| {
-            let main = label == "Debian" || (label.is_empty() && !address.contains("security"));
-            main.then_some(address)
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_the_main_archive_from_apts_own_list() {
-        let targets = "Debian-Security|http://one.invalid/security/\n\
-                       Debian|http://two.invalid/debian/\n\
-                       Debian|http://three.invalid/debian/\n";
-        assert_eq!(main_archive(targets), Some("http://two.invalid/debian/"));
-        assert_eq!(main_archive("Other|http://one.invalid/\n\n"), None);
-        let unlabelled = "|http://one.invalid/debian-security/\n|http://two.invalid/debian/\n";
-        assert_eq!(main_archive(unlabelled), Some("http://two.invalid/debian/"));
-    }
+    debian::bootstrap(SUITE, &["mysql-server-core"], root).await
 }

@@ -26,6 +26,11 @@ impl Needed<'_> {
         if missing.is_empty() {
             return Ok(());
         }
+        self.install(&missing).await
+    }
+
+    /// Installs the packages because of what is missing, which need not be a program.
+    pub(crate) async fn install(&self, missing: &[&str]) -> Result<()> {
         let install = format!(
             "apt-get install --no-install-recommends {}",
             self.packages.join(" ")

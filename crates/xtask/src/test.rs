@@ -1,13 +1,14 @@
 //! `cargo xtask test`: every check, timed, with one sum at the end.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::database::TestDatabases;
 use crate::mariadb::MariaDb;
@@ -15,7 +16,12 @@ use crate::mysql::MySql;
 use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
-use crate::{EXIT_INTERRUPTED, child, console, counts, deny};
+use crate::{
+    EXIT_INTERRUPTED, charts, child, cluster, console, counts, deny, images, s3, spark, workflows,
+};
+
+/// How long building and running the comparison of engines may take.
+const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -23,7 +29,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out the docs, the dependency rules, the counts and the database server; database tests skip
+    /// Leave out docs, dependency rules, counts, manifests, images, Spark and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -47,8 +53,18 @@ enum Step {
     Deny,
     /// Instructions of each core's work against the baseline
     Counts,
-    /// All tests, with a private MariaDB
+    /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
+    Charts,
+    /// Cluster specs, manifests and their scripts, judged by pinned tools
+    Cluster,
+    /// All tests, with a private MariaDB and an S3 server
     Test,
+    /// The container images: assembled, checked, run without privileges
+    Images,
+    /// Pipelines, their scripts and the Dockerfile, by linters and by tests
+    Workflows,
+    /// The same SQL on DataFusion and on Spark
+    Engines,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -74,7 +90,12 @@ impl Options {
             Step::Doc,
             Step::Deny,
             Step::Counts,
+            Step::Charts,
+            Step::Cluster,
             Step::Test,
+            Step::Engines,
+            Step::Images,
+            Step::Workflows,
         ];
         if self.mysql {
             plan.push(Step::Mysql);
@@ -200,12 +221,18 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         }
         Step::Deny => deny::check(workspace).await?,
         Step::Counts => return counts::check(workspace).await,
+        Step::Charts => return charts::check(workspace).await,
+        Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
+        Step::Images => return images::check(workspace).await,
+        Step::Workflows => return workflows::check(workspace).await,
+        Step::Engines => return engines(workspace).await,
         Step::Mysql => {
+            let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
             let databases = TestDatabases::start(&product, workspace).await?;
             let packages = ["-p", "twitter-service", "-p", "etl"];
-            let tally = cargo_test(&packages, Some(&databases)).await;
+            let tally = cargo_test(&packages, Some(&databases), Some(&s3_server)).await;
             databases.stop().await;
             return tally;
         }
@@ -214,27 +241,68 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
 }
 
 async fn all_tests(options: &Options, workspace: &Workspace) -> Result<Tally> {
+    // The query engine is built once, for the step `engines`.
+    let packages = ["--workspace", "--exclude", "etl-score"];
     if options.fast {
-        return cargo_test(&["--workspace"], None).await;
+        return cargo_test(&packages, None, None).await;
     }
+    let s3_server = s3::obtain(workspace).await?;
     let product = MariaDb::obtain().await?;
     let databases = TestDatabases::start(&product, workspace).await?;
-    let tally = cargo_test(&["--workspace"], Some(&databases)).await;
+    let tally = cargo_test(&packages, Some(&databases), Some(&s3_server)).await;
     databases.stop().await;
     tally
 }
 
-/// Runs `cargo test`, passing its output on while counting.
-async fn cargo_test(packages: &[&str], databases: Option<&TestDatabases>) -> Result<Tally> {
+/// All tests of the query engine, also those that need Spark.
+async fn engines(workspace: &Workspace) -> Result<Tally> {
+    let s3_server = s3::obtain(workspace).await?;
+    let pyspark = spark::obtain(workspace).await?;
     let mut command = cargo();
+    command.env("TRIPOD_TEST_PYSPARK", pyspark);
+    let packages = ["--profile", "engine", "-p", "etl-score"];
+    let arguments = ["--include-ignored"];
+    let tests = cargo_test_by(command, &packages, &arguments, None, Some(&s3_server));
+    let tally = tokio::time::timeout(ENGINES_DEADLINE, tests).await;
+    let tally = tally.with_context(|| {
+        let minutes = ENGINES_DEADLINE.as_secs() / 60;
+        format!("the engines were not done within {minutes} minutes")
+    })??;
+    anyhow::ensure!(
+        tally.passed + tally.failed > 0,
+        "no test compared the engines"
+    );
+    Ok(tally)
+}
+
+/// Runs `cargo test`, passing its output on while counting.
+async fn cargo_test(
+    packages: &[&str],
+    databases: Option<&TestDatabases>,
+    s3_server: Option<&Path>,
+) -> Result<Tally> {
+    cargo_test_by(cargo(), packages, &[], databases, s3_server).await
+}
+
+async fn cargo_test_by(
+    mut command: Command,
+    packages: &[&str],
+    arguments: &[&str],
+    databases: Option<&TestDatabases>,
+    s3_server: Option<&Path>,
+) -> Result<Tally> {
     command
         .arg("test")
         .args(packages)
         .args(["--locked", "--no-fail-fast", "--", "--show-output"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     if let Some(databases) = databases {
         databases.announce(&mut command);
+    }
+    if let Some(program) = s3_server {
+        command.env(s3::PROGRAM, program);
     }
     let mut process = command.spawn().context("cannot start `cargo test`")?;
     let output = process
@@ -300,7 +368,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 6);
+        assert_eq!(options(&[]).plan().len(), 11);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

@@ -2,7 +2,7 @@
 
 use twitter_core::record::{Kind, Latest, Row};
 
-use super::Failures;
+use super::rule::{Failures, Rule};
 
 /// How far a base score may be from its formula.
 const TOLERANCE: f64 = 1e-12;
@@ -22,7 +22,7 @@ pub(super) fn check_pair(rows: &[Row<'_>], failures: &mut Failures) {
         (counts, base_score)
     };
     let is_one = rows.iter().all(|row| counts(row) == counts(first));
-    failures.unless(is_one, || {
+    failures.unless(Rule::PairCounts, is_one, || {
         format!("pair {pair:?} has different counts in its rows")
     });
     let of = |kinds: Kind| rows.iter().filter(move |row| row.kind.meets(kinds));
@@ -31,7 +31,7 @@ pub(super) fn check_pair(rows: &[Row<'_>], failures: &mut Failures) {
         (Kind::RETWEET, first.retweet_count),
     ] {
         let holds = of(kinds).count() == expected as usize;
-        failures.unless(holds, || {
+        failures.unless(Rule::PairCounts, holds, || {
             format!("pair {pair:?} has other rows than its counts")
         });
     }
@@ -40,17 +40,19 @@ pub(super) fn check_pair(rows: &[Row<'_>], failures: &mut Failures) {
         let greatest = of(kinds).map(|row| stamp(&row)).max();
         let mut marked = rows.iter().filter(|row| row.latest.has(mark));
         let holds = marked.next().map(|row| stamp(&row)) == greatest && marked.next().is_none();
-        failures.unless(holds, || {
+        failures.unless(Rule::Latest, holds, || {
             format!("pair {pair:?} has its latest {name} marked wrongly")
         });
     }
     let holds = first.user_id != first.contact_id || first.same_tag_count == 0;
-    failures.unless(holds, || format!("pair {pair:?} counts tags with oneself"));
+    failures.unless(Rule::Score, holds, || {
+        format!("pair {pair:?} counts tags with oneself")
+    });
     let formula = formula(first);
     let score = first.base_score;
     let is_near = (score - formula).abs() <= TOLERANCE * formula;
     let in_range = score.is_finite() && score >= std::f64::consts::LN_2 - TOLERANCE;
-    failures.unless(is_near && in_range, || {
+    failures.unless(Rule::Score, is_near && in_range, || {
         format!("pair {pair:?} has the base score {score:?}")
     });
 }

@@ -1,11 +1,13 @@
 //! Some pairs' same tag counts, counted again from the source.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 
-use super::Failures;
-use crate::pipeline::{BuildError, Event, Pass, Progress, disk_bytes, read_all};
-use crate::score::{Excluded, Table};
+use super::rule::{Failures, Rule};
+use crate::failure::Failure;
+use crate::score::Excluded;
+use crate::zones::facts::{Fact, read};
+use crate::zones::place::Place;
+use crate::zones::working::{InputManifest, Table};
 
 /// Users whose pairs are looked at, evenly spread over the table.
 const USERS: usize = 256;
@@ -19,7 +21,7 @@ pub struct Sample(BTreeMap<(u64, u64), u32>);
 
 impl Sample {
     /// Takes a sample of a table.
-    pub fn of(table: &impl Table) -> Self {
+    pub fn of(table: &impl crate::score::Table) -> Self {
         let mut pairs = BTreeMap::new();
         let step = table.users().div_ceil(USERS).max(1);
         for number in (0..table.users()).step_by(step) {
@@ -37,42 +39,50 @@ impl Sample {
     }
 }
 
-/// Reads the source again and compares. Returns what differs, a line each.
+/// Counts again from the tag uses of the working zone and compares. Returns what differs, a line
+/// each.
 ///
 /// # Errors
 ///
-/// The source cannot be read any more.
+/// The facts cannot be read any more.
 pub fn recheck_tags(
     sample: Sample,
-    files: &[PathBuf],
+    working: &Place,
+    inputs: &[InputManifest],
     excluded: &Excluded,
-    jobs: usize,
-    progress: &dyn Progress,
-) -> Result<Vec<String>, BuildError> {
+) -> Result<Vec<String>, Failure> {
     let mut uses: HashMap<u64, HashMap<String, u64>> = HashMap::new();
     for (a, b) in sample.0.keys() {
         uses.entry(*a).or_default();
         uses.entry(*b).or_default();
     }
     let mut ids = HashSet::new();
-    progress.begin(Pass::Recheck, disk_bytes(files));
-    read_all(files, jobs, progress, &mut |event| {
-        let Event::Tweets(tweets) = event else {
-            return Ok(());
-        };
-        for tweet in tweets {
-            // A later copy may be of another user, so all ids are noted.
-            if !ids.insert(tweet.id) {
-                continue;
+    for input in inputs {
+        // A later copy may be of another user, so all ids are noted.
+        let mut repeated = HashSet::new();
+        read(working, input, Table::Tweets, &mut |fact| {
+            if let Fact::Tweet { tweet_id, .. } = fact
+                && !ids.insert(tweet_id)
+            {
+                repeated.insert(tweet_id);
             }
-            if let Some(user) = uses.get_mut(&tweet.sender.user_id) {
-                for tag in tweet.hashtags {
-                    *user.entry(tag).or_default() += 1;
-                }
+            Ok(())
+        })?;
+        read(working, input, Table::TagUses, &mut |fact| {
+            if let Fact::TagUse {
+                tweet_id,
+                user_id,
+                tag,
+                uses: more,
+            } = fact
+                && !repeated.contains(&tweet_id)
+                && let Some(user) = uses.get_mut(&user_id)
+            {
+                *user.entry(tag.to_owned()).or_default() += u64::from(more);
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     let mut failures = Failures::default();
     for ((a, b), claimed) in sample.0 {
         let counted = match (uses.get(&a), uses.get(&b)) {
@@ -80,11 +90,11 @@ pub fn recheck_tags(
             _ => 0,
         };
         let holds = counted == u64::from(claimed) || claimed == u32::MAX;
-        failures.unless(holds, || {
+        failures.unless(Rule::SameTags, holds, || {
             format!("pair ({a}, {b}) has same tag count {claimed}, the source says {counted}")
         });
     }
-    Ok(failures.into_lines())
+    Ok(failures.lines())
 }
 
 fn common(a: &HashMap<String, u64>, b: &HashMap<String, u64>, excluded: &Excluded) -> u64 {

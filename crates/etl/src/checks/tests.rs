@@ -100,14 +100,3 @@ fn every_single_change_is_found() {
         assert!(!failures(change).is_empty(), "{name}");
     }
 }
-
-#[test]
-fn a_long_list_of_failures_is_cut() {
-    let mut failures = Failures::default();
-    for number in 0..MAX_FAILURES + 5 {
-        failures.unless(false, || number.to_string());
-    }
-    let lines = failures.into_lines();
-    assert_eq!(lines.len(), MAX_FAILURES + 1);
-    assert_eq!(lines.last().map(String::as_str), Some("and 5 more"));
-}

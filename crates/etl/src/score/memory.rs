@@ -5,27 +5,32 @@
 //! latest marks are not stored: all rows of a pair stand together under either
 //! user, so they are worked out as the rows are handed out.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use serde_json::from_str;
 use twitter_core::record::{Hashtags, Kind, Latest, Row};
 use twitter_core::score::base_score;
 
 use super::tags::{Tags, UseCounts, Uses};
 use super::users::Users;
-use super::{Engine, Excluded, Overflow, Table, Taken, Tally};
-use crate::clean::Tweet;
+use super::{Excluded, Lost, Overflow, Table, Tally};
+use crate::zones::facts::Fact;
 
 /// Same tag counts above this earn a bonus.
 const BONUS_ABOVE: u32 = 10;
 
-/// Collects tweets in memory. About 50 bytes for each row, plus the texts of
+/// Collects facts in memory. About 50 bytes for each row, plus the texts of
 /// contact tweets once, the latest names of each user, 8 bytes for each
 /// hashtag and some 16 for each tweet id.
 #[derive(Debug)]
 pub struct MemoryEngine {
     excluded: Excluded,
     ids: HashSet<u64>,
+    /// Of the input at hand, the tweets that earlier inputs have too.
+    repeated: HashSet<u64>,
+    lost: Lost,
     users: Users,
     tags: Tags,
     uses: Uses,
@@ -62,11 +67,13 @@ struct Side {
 }
 
 impl MemoryEngine {
-    /// An engine without tweets.
+    /// An engine without facts.
     pub fn new(excluded: Excluded) -> Self {
         Self {
             excluded,
             ids: HashSet::new(),
+            repeated: HashSet::new(),
+            lost: Lost::default(),
             users: Users::default(),
             tags: Tags::default(),
             uses: Uses::default(),
@@ -90,46 +97,115 @@ impl MemoryEngine {
             add(other, sender);
         }
     }
-}
 
-impl Engine for MemoryEngine {
-    type Table = MemoryTable;
+    /// Begins the next input, in input order.
+    pub fn begin_input(&mut self) {
+        self.repeated = HashSet::new();
+        self.lost = Lost::default();
+    }
 
-    fn add(&mut self, tweet: &Tweet) -> Result<Taken, Overflow> {
-        if !self.ids.insert(tweet.id) {
-            return Ok(Taken::Duplicate);
-        }
-        let (created_at, id) = (tweet.created_at, tweet.id);
-        let sender = self.users.see(&tweet.sender, (created_at, id, true))?;
-        let retweeted = match &tweet.retweeted {
-            Some(user) => Some(self.users.see(user, (created_at, id, false))?),
-            None => None,
-        };
-        let reply_to = match tweet.reply_to {
-            Some(user_id) => Some(self.users.number(user_id)?),
-            None => None,
-        };
-        let is_contact = reply_to.is_some() || retweeted.is_some();
-        let number = u32::try_from(self.contacts.list.len());
-        let number = number.map_err(|_| Overflow { what: "tweets" })?;
-        if is_contact {
-            self.contacts.list.push(Contact {
-                id,
+    /// Takes a fact of the input: first all of its tweets, then the others in any order. What is of a
+    /// tweet that an earlier input has too is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The engine's limits are passed; it is then of no further use.
+    pub fn take(&mut self, fact: Fact<'_>) -> Result<(), Overflow> {
+        match fact {
+            Fact::Tweet { tweet_id, hashtags } => {
+                if self.ids.insert(tweet_id) {
+                    self.tally.hashtag_occurrences += u64::from(hashtags);
+                } else {
+                    self.repeated.insert(tweet_id);
+                    self.lost.tweets += 1;
+                }
+            }
+            Fact::ContactTweet {
+                tweet_id,
+                sender,
+                reply_to,
+                retweeted,
                 created_at,
-                text_start: self.contacts.texts.len(),
-                tags_start: self.contacts.tags.len(),
-            });
-            self.contacts.texts.push_str(&tweet.text);
-        }
-        for tag in &tweet.hashtags {
-            let (tag, is_excluded) = self.tags.number(tag, &self.excluded)?;
-            if !is_excluded {
-                self.uses.add(sender, tag);
+                text,
+                hashtags,
+            } => {
+                if self.repeated.contains(&tweet_id) {
+                    self.lost.relations.add(sender, reply_to, retweeted);
+                    return Ok(());
+                }
+                let contact = Contact {
+                    id: tweet_id,
+                    created_at,
+                    text_start: self.contacts.texts.len(),
+                    tags_start: self.contacts.tags.len(),
+                };
+                self.add_contact(contact, text, hashtags)?;
+                self.add_relations(sender, reply_to, retweeted)?;
             }
-            if is_contact {
-                self.contacts.tags.push(tag);
+            Fact::TagUse {
+                tweet_id,
+                user_id,
+                tag,
+                uses,
+            } => {
+                if self.repeated.contains(&tweet_id) {
+                    return Ok(());
+                }
+                let user = self.users.number(user_id)?;
+                let (tag, is_excluded) = self.tags.number(tag, &self.excluded)?;
+                if !is_excluded {
+                    (0..uses).for_each(|_| self.uses.add(user, tag));
+                }
+            }
+            Fact::Sighting {
+                tweet_id,
+                user_id,
+                stamp,
+                screen_name,
+                description,
+            } => {
+                if !self.repeated.contains(&tweet_id) {
+                    self.users.see(user_id, stamp, screen_name, description)?;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// What the input has lost to earlier ones so far.
+    pub fn lost(&self) -> Lost {
+        self.lost
+    }
+
+    fn add_contact(
+        &mut self,
+        contact: Contact,
+        text: &str,
+        hashtags: &str,
+    ) -> Result<(), Overflow> {
+        self.contacts.list.push(contact);
+        self.contacts.texts.push_str(text);
+        // Written by the clean step, whose lists are JSON; a damaged file is told by its checksums.
+        let tags: Vec<Cow<'_, str>> = from_str(hashtags).unwrap_or_default();
+        for tag in tags {
+            let (tag, _) = self.tags.number(&tag, &self.excluded)?;
+            self.contacts.tags.push(tag);
+        }
+        Ok(())
+    }
+
+    /// The relations of the contact tweet that was added last.
+    fn add_relations(
+        &mut self,
+        sender: u64,
+        reply_to: Option<u64>,
+        retweeted: Option<u64>,
+    ) -> Result<(), Overflow> {
+        let number = self.contacts.list.len().saturating_sub(1);
+        let number = u32::try_from(number).map_err(|_| Overflow { what: "tweets" })?;
+        let sender = self.users.number(sender)?;
+        let mut user = |id: Option<u64>| id.map(|id| self.users.number(id)).transpose();
+        let (reply_to, retweeted) = (user(reply_to)?, user(retweeted)?);
         match (reply_to, retweeted) {
             (Some(a), Some(b)) if a == b => self.relate(sender, a, number, Kind::BOTH),
             _ => {
@@ -140,15 +216,16 @@ impl Engine for MemoryEngine {
                 }
             }
         }
-        self.tally.hashtag_occurrences += tweet.hashtags.len() as u64;
-        self.tally.contact_tweets += u64::from(is_contact);
+        self.tally.contact_tweets += 1;
         self.tally.reply_tweets += u64::from(reply_to.is_some());
         self.tally.retweet_tweets += u64::from(retweeted.is_some());
-        Ok(Taken::Kept)
+        Ok(())
     }
 
-    fn finish(mut self) -> Result<MemoryTable, Overflow> {
+    /// Ends the input.
+    pub fn finish(mut self) -> MemoryTable {
         self.ids = HashSet::new();
+        self.repeated = HashSet::new();
         self.tags.forget_numbers();
         let ranks = self.users.ranks();
         let rank = |number: u32| ranks.get(number as usize).copied().unwrap_or_default();
@@ -173,7 +250,7 @@ impl Engine for MemoryEngine {
             tally: self.tally,
         };
         table.tally = table.count();
-        Ok(table)
+        table
     }
 }
 

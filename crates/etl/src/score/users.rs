@@ -3,11 +3,6 @@
 use std::collections::HashMap;
 
 use super::Overflow;
-use crate::clean::Sighting;
-
-/// Where a sighting stands in time: creation, tweet id, and the sender's own
-/// after the retweeted user's of the same tweet.
-pub(super) type Stamp = (i64, u64, bool);
 
 /// All users met, numbered in the order they were met.
 #[derive(Debug, Default)]
@@ -24,7 +19,8 @@ struct User {
 
 #[derive(Debug)]
 struct Seen {
-    stamp: Stamp,
+    /// As `zones::key::sighting_stamp` makes it.
+    stamp: i128,
     /// Screen name and description.
     names: Box<str>,
     name_len: usize,
@@ -42,16 +38,22 @@ impl Users {
     }
 
     /// Takes a sighting and returns the user's number.
-    pub(super) fn see(&mut self, sighting: &Sighting, stamp: Stamp) -> Result<u32, Overflow> {
-        let number = self.number(sighting.user_id)?;
+    pub(super) fn see(
+        &mut self,
+        user_id: u64,
+        stamp: i128,
+        screen_name: &str,
+        description: &str,
+    ) -> Result<u32, Overflow> {
+        let number = self.number(user_id)?;
         if let Some(user) = self.list.get_mut(number as usize) {
             let is_newer = user.seen.as_ref().is_none_or(|seen| stamp > seen.stamp);
             if is_newer {
-                let names = [&*sighting.screen_name, &*sighting.description].concat();
+                let names = [screen_name, description].concat();
                 user.seen = Some(Box::new(Seen {
                     stamp,
                     names: names.into_boxed_str(),
-                    name_len: sighting.screen_name.len(),
+                    name_len: screen_name.len(),
                 }));
             }
         }

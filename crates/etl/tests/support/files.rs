@@ -1,12 +1,22 @@
-//! A folder of input files that goes away with its owner.
+//! A folder of input files that goes away with its owner, and runs over such files.
 
-use std::path::PathBuf;
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
-use etl::pipeline::{BuildError, Outcome, run};
+use etl::failure::Failure;
+use etl::steps::gate::Checked;
+use etl::steps::temporary::Temporary;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// All steps up to the checked table.
+pub(crate) fn run(files: &[PathBuf], popular: &Path, jobs: usize) -> Result<Checked, Failure> {
+    let zones = Temporary::create()?;
+    zones.run(files, popular, jobs).run(&())
+}
 
 pub(crate) struct Folder {
     path: PathBuf,
@@ -32,8 +42,8 @@ impl Folder {
         }
     }
 
-    pub(crate) fn run(&self, jobs: usize) -> Result<Outcome, BuildError> {
-        run(&self.files, &self.path.join("excluded"), jobs, &())
+    pub(crate) fn run(&self, jobs: usize) -> Result<Checked, Failure> {
+        run(&self.files, &self.path.join("excluded"), jobs)
     }
 }
 

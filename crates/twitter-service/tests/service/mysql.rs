@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use database_address::Address;
+use etl::load::Mode;
 use service_kit::testing::wait_until;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use crate::contacts::check;
-use crate::table::{block_on, data, load};
+use crate::table::{block_on, data, fewer, load, load_as};
 use crate::{start, start_ready};
 
 const TARGET: &str = "/twitter?user_id=25513&type=retweet&phrase=hello%20cc&hashtag=cmu";
@@ -85,6 +86,54 @@ fn answers_every_known_request() {
     };
     let service = start_ready(&database.url(), &[("CACHE_MB", "0")]);
     assert_eq!(check(&service, &data("tiny_requests.jsonl"), "tiny"), 111);
+}
+
+#[test]
+fn no_reply_is_wrong_while_loads_go_on() {
+    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "swaps") else {
+        return;
+    };
+    let settings = [("CACHE_MB", "0"), ("WORKERS", "1")];
+    let service = start_ready(&database.url(), &settings);
+    let other = "TEAMID,AWSACCOUNT\n25213\tn25213\td25213\tcomputing";
+    let (all, fewer) = (data("tiny.jsonl"), fewer("swaps"));
+    let popular = data("tiny_popular_hashtags.txt");
+    let address = database.address();
+    let (mut asked, mut changed) = (0u32, 0u32);
+    std::thread::scope(|scope| {
+        let loads = scope.spawn(|| {
+            for round in 0..6 {
+                let raw = if round % 2 == 0 { &fewer } else { &all };
+                let mode = if round % 3 == 0 {
+                    Mode::Full
+                } else {
+                    Mode::Changes
+                };
+                load_as(&address, raw, &popular, mode);
+            }
+        });
+        let mut connection = service.connect();
+        let mut last = REPLY.to_owned();
+        while !loads.is_finished() {
+            let reply = connection.get(TARGET);
+            assert_eq!(reply.status, 200);
+            let text = reply.text();
+            assert!(text == REPLY || text == other, "{text}");
+            asked += 1;
+            changed += u32::from(text != last);
+            last = text;
+        }
+        loads.join().expect("every load is published");
+    });
+    assert_eq!(
+        service.get(TARGET).text(),
+        REPLY,
+        "the last load was of all"
+    );
+    assert!(
+        asked > 100 && changed >= 2,
+        "{changed} changes in {asked} replies"
+    );
 }
 
 #[test]

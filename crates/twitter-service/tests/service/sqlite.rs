@@ -4,7 +4,7 @@ use database_address::Address;
 use service_kit::testing::{Running, wait_until};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
-use crate::table::{block_on, data, load, load_tiny, sqlite};
+use crate::table::{block_on, data, fewer, load, load_tiny, sqlite};
 use crate::{start, start_ready};
 
 const TARGET: &str = "/twitter?user_id=25513&type=retweet&phrase=hello%20cc&hashtag=cmu";
@@ -81,12 +81,7 @@ fn a_new_load_is_noticed_while_requests_go_on() {
     load_tiny(&database);
     let service = start_ready(&database, &[("CACHE_TTL_MS", "3600000")]);
     assert_eq!(service.get(TARGET).text(), REPLY);
-    // The same tweets without one of them.
-    let raw = std::fs::read(data("tiny.jsonl")).expect("vectors");
-    let has_text = |line: &&[u8]| !line.windows(10).any(|text| text == b"hello cc!!");
-    let fewer: Vec<&[u8]> = raw.split(|byte| *byte == b'\n').filter(has_text).collect();
-    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("swap.jsonl");
-    std::fs::write(&file, fewer.join(&b'\n')).expect("a file");
+    let file = fewer("swap");
     let address = Address::parse(&database, None, None).expect("an address");
     load(&address, &file, &data("tiny_popular_hashtags.txt"));
     let other = "TEAMID,AWSACCOUNT\n25213\tn25213\td25213\tcomputing";
@@ -100,6 +95,32 @@ fn a_new_load_is_noticed_while_requests_go_on() {
         );
         reply.text() == other
     });
+}
+
+#[test]
+fn says_which_table_is_served() {
+    let database = sqlite("facts");
+    load_tiny(&database);
+    let service = start_ready(&database, &[]);
+    let version = || -> serde_json::Value {
+        serde_json::from_str(&service.admin("/version").text()).expect("JSON")
+    };
+    let table = version()["table"].clone();
+    assert_eq!(table["rows"], 116, "{table}");
+    assert!(table["users"].as_u64() > Some(10), "{table}");
+    assert!((service.metric("twitter_table_rows") - 116.0).abs() < 0.5);
+    let loaded = service.metric("twitter_table_loaded_timestamp_seconds");
+    assert!(loaded > 1.7e9, "{loaded}");
+    let address = Address::parse(&database, None, None).expect("an address");
+    load(
+        &address,
+        &fewer("facts"),
+        &data("tiny_popular_hashtags.txt"),
+    );
+    wait_until("the new load is shown", || {
+        version()["table"]["generation"] != table["generation"]
+    });
+    assert!(service.metric("twitter_table_rows") < 115.5);
 }
 
 #[test]

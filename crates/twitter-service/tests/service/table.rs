@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use database_address::Address;
-use etl::load::Loader;
-use etl::pipeline;
+use etl::load::{Load, Mode, Origin, Published};
+use etl::report::Run;
+use etl::steps::score::read_excluded;
+use etl::steps::temporary::Temporary;
 
 /// A file of the vectors that lie in the repository.
 pub(crate) fn data(file: &str) -> PathBuf {
@@ -35,16 +37,38 @@ pub(crate) fn load_tiny(database: &str) {
 
 /// Fills the table at this address.
 pub(crate) fn load(address: &Address, raw: &Path, popular: &Path) {
-    let outcome = pipeline::run(&[raw.to_owned()], popular, 1, &()).expect("good input");
-    block_on(async {
-        let mut loader = Loader::begin(address).await.expect("a database");
-        for packed in outcome.packs() {
-            let packed = packed.expect("a pack");
-            let pushed = loader.push(packed.user_id, packed.rows, &packed.pack);
-            pushed.await.expect("a row");
-        }
-        loader.publish().await.expect("a table");
-    });
+    load_as(address, raw, popular, Mode::Changes);
+}
+
+/// Fills the table at this address, whole or where it has changed.
+pub(crate) fn load_as(address: &Address, raw: &Path, popular: &Path, mode: Mode) -> Published {
+    let zones = Temporary::create().expect("a folder");
+    let run = zones.run(&[raw.to_owned()], popular, 1);
+    let cleaned = run.clean.run(&()).expect("good input");
+    run.score(&cleaned, &()).expect("good facts");
+    let excluded = read_excluded(popular).expect("a list");
+    let load = Load {
+        processed: &run.processed,
+        origin: Some(Origin {
+            working: &run.clean.working,
+            excluded: &excluded,
+        }),
+        address,
+        jobs: 2,
+        mode,
+        spill_folder: &std::env::temp_dir(),
+    };
+    load.run(&mut Run::default(), &|_| ()).expect("a table")
+}
+
+/// The hand-made tweets without one of them, in a file of this name.
+pub(crate) fn fewer(name: &str) -> PathBuf {
+    let raw = fs::read(data("tiny.jsonl")).expect("vectors");
+    let has_text = |line: &&[u8]| !line.windows(10).any(|text| text == b"hello cc!!");
+    let fewer: Vec<&[u8]> = raw.split(|byte| *byte == b'\n').filter(has_text).collect();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.jsonl"));
+    fs::write(&file, fewer.join(&b'\n')).expect("a file");
+    file
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -1,0 +1,51 @@
+{{/* Variables of the service, as a map. */}}
+{{- define "service.settings" -}}
+{{- $v := .Values -}}
+{{- $n := include "service.numbers" . | fromYaml -}}
+TEAM_ID: {{ include "service.teamId" . | quote }}
+AWS_ACCOUNT_ID: {{ include "service.awsAccountId" . | quote }}
+LISTEN_ADDR: "0.0.0.0:8080"
+ADMIN_ADDR: "0.0.0.0:9090"
+SETTLE_MS: {{ mul 1000 (int $n.settle) | quote }}
+DRAIN_MS: {{ mul 1000 (int $v.drainSeconds) | quote }}
+KEEP_ALIVE_MS: {{ mul 1000 (int $n.keepAlive) | quote }}
+REQUEST_DEADLINE_MS: {{ mul 1000 (int $v.requestDeadlineSeconds) | quote }}
+MAX_CONNECTIONS: {{ int $v.maxConnections | quote }}
+MAX_IN_FLIGHT: {{ int $v.maxInFlight | quote }}
+LOG_LEVEL: {{ $v.logLevel | quote }}
+LOG_FORMAT: {{ $v.logFormat | quote }}
+{{- if hasKey $v "deflateLevel" }}
+DEFLATE_LEVEL: {{ ternary (toString $v.deflateLevel) (include "service.integer" $v.deflateLevel) (kindIs "string" $v.deflateLevel) | quote }}
+{{- end }}
+{{- if $v.authUrl }}
+AUTH_URL: {{ $v.authUrl | quote }}
+AUTH_TIMEOUT_MS: {{ int $v.authTimeoutMs | quote }}
+{{- end }}
+{{- with $v.database }}
+{{- if not .urlKey }}
+DATABASE_URL: {{ printf "mysql://%s@%s:%d/%s?ssl-mode=%s" .user .host (int .port) .name .sslMode | quote }}
+DATABASE_PASSWORD_FILE: /etc/tripod/database/password
+{{- end }}
+{{- if or .caConfigMap .caSecret }}
+DATABASE_CA_FILE: {{ printf "/etc/tripod/authorities/%s" .caKey | quote }}
+{{- end }}
+DATABASE_CONNECTIONS: {{ int .connections | quote }}
+DATABASE_WAIT_MS: {{ int .waitMs | quote }}
+DATABASE_CONNECT_MS: {{ int .connectMs | quote }}
+DATABASE_QUERY_MS: {{ int .queryMs | quote }}
+CACHE_MB: {{ int $v.cacheMb | quote }}
+CACHE_TTL_MS: {{ int64 $v.cacheTtlMs | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "service.configmap" -}}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "service.fullname" . }}-settings
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "service.labels" . | nindent 4 }}
+data:
+  {{- include "service.settings" . | nindent 2 }}
+{{- end -}}

@@ -1,0 +1,46 @@
+{{- define "service.externalsecret" -}}
+{{- $d := .Values.database -}}
+{{- $e := $d.externalSecret -}}
+apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata:
+  name: {{ include "service.databaseSecret" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "service.labels" . | nindent 4 }}
+spec:
+  refreshInterval: {{ $e.refreshInterval }}
+  secretStoreRef:
+    {{- if $e.storeName }}
+    kind: {{ $e.storeKind }}
+    name: {{ $e.storeName }}
+    {{- else }}
+    kind: SecretStore
+    name: {{ include "service.databaseSecret" . }}
+    {{- end }}
+  target:
+    name: {{ include "service.databaseSecret" . }}
+    creationPolicy: Owner
+    deletionPolicy: Retain
+  data:
+    - secretKey: {{ $d.passwordKey }}
+      remoteRef:
+        key: {{ $e.key | quote }}
+        property: {{ $e.property | quote }}
+{{- end -}}
+
+{{/* Rights come from the operator's own identity (EKS pod identity). */}}
+{{- define "service.secretstore" -}}
+apiVersion: external-secrets.io/v1
+kind: SecretStore
+metadata:
+  name: {{ include "service.databaseSecret" . }}
+  namespace: {{ .Release.Namespace }}
+  labels:
+    {{- include "service.labels" . | nindent 4 }}
+spec:
+  provider:
+    aws:
+      service: SecretsManager
+      region: {{ .Values.database.externalSecret.region }}
+{{- end -}}

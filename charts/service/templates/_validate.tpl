@@ -1,0 +1,176 @@
+{{/* Values that are each right and do not fit together. Everything that is wrong is told at once. */}}
+{{- define "service.validate" -}}
+{{- $v := .Values -}}
+{{- $n := include "service.numbers" . | fromYaml -}}
+{{- $balancer := include "service.loadBalancer.values" . | fromYaml -}}
+{{- $ingress := include "service.ingress.values" . | fromYaml -}}
+{{- $alb := include "service.behindLoadBalancer" . -}}
+{{- $wrong := list -}}
+
+{{- if not (include "service.teamId" .) -}}
+{{- $wrong = append $wrong "teamId is empty: every reply begins with it. Set teamId or, for all charts, global.teamId." -}}
+{{- end -}}
+{{- if not (include "service.awsAccountId" .) -}}
+{{- $wrong = append $wrong "awsAccountId is empty: every reply begins with it. Set awsAccountId or, for all charts, global.awsAccountId, to 12 digits in quotes (with --set-string on a command line)." -}}
+{{- end -}}
+
+{{- /* Names: what helm makes of a release's name must be a DNS label. */ -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "service.fullname" .)) -}}
+{{- $wrong = append $wrong (printf "the objects would be called %q, which a Service cannot be: it must begin with a letter, end with a letter or digit and hold lower-case letters, digits and hyphens. Set fullnameOverride or name the release otherwise." (include "service.fullname" .)) -}}
+{{- end -}}
+
+{{- /* Pods. */ -}}
+{{- if and (ne $v.autoscaling.mode "fixed") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- $wrong = append $wrong (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d). Raise the one or lower the other." (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if lt (include "service.millicores" $v.resources.requests.cpu | int64) 10 -}}
+{{- $wrong = append $wrong (printf "resources.requests.cpu is %v: the autoscaler works with shares of it and the scheduler with the whole. Set at least 10m." $v.resources.requests.cpu) -}}
+{{- end -}}
+{{- if gt (include "service.bytes" $v.resources.requests.memory | int64) (include "service.bytes" $v.resources.limits.memory | int64) -}}
+{{- $wrong = append $wrong (printf "resources.requests.memory (%v) is above resources.limits.memory (%v). Raise the limit or lower the request." $v.resources.requests.memory $v.resources.limits.memory) -}}
+{{- end -}}
+{{- if lt (include "service.bytes" $v.resources.limits.memory | int64) 16777216 -}}
+{{- $wrong = append $wrong (printf "resources.limits.memory is %v, with which the service cannot start. Set at least 16Mi." $v.resources.limits.memory) -}}
+{{- end -}}
+{{- $selector := include "service.labels" . | fromYaml -}}
+{{- range $key, $value := $v.podLabels -}}
+{{- if hasKey $selector $key -}}
+{{- $wrong = append $wrong (printf "podLabels may not set %s, which the chart sets itself. Take it out." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (not $v.serviceAccount.create) (gt (len $v.serviceAccount.annotations) 0) -}}
+{{- $wrong = append $wrong "serviceAccount.annotations are given, but serviceAccount.create is false: nothing would carry them. Annotate the account that is there, or let the chart make one." -}}
+{{- end -}}
+{{- if hasKey $v.nodeSelector "kubernetes.io/arch" -}}
+{{- $wrong = append $wrong "nodeSelector names kubernetes.io/arch, which the chart sets from architecture. Set architecture (arm64, amd64 or empty) instead." -}}
+{{- end -}}
+
+{{- /* The chain of timeouts, from the load balancer to the kill. */ -}}
+{{- if $alb -}}
+{{- if le (int $n.keepAlive) (int $n.idle) -}}
+{{- $wrong = append $wrong (printf "keepAliveSeconds (%d) must be above loadBalancer.idleTimeoutSeconds (%d): else the pod closes connections that the load balancer is about to send on, which clients see as 502. Leave keepAliveSeconds empty to have 15 s more." (int $n.keepAlive) (int $n.idle)) -}}
+{{- end -}}
+{{- if lt (add (int $v.preStopSleepSeconds) (int $n.settle)) (int64 $n.lag) -}}
+{{- $wrong = append $wrong (printf "settleSeconds (%d) and preStopSleepSeconds (%d) must come to loadBalancer.lagSeconds (%d) at least: so long the load balancer may go on sending to a pod that is being removed. Leave settleSeconds empty to have just that." (int $n.settle) (int $v.preStopSleepSeconds) (int $n.lag)) -}}
+{{- end -}}
+{{- if gt (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds) -}}
+{{- $wrong = append $wrong (printf "requestDeadlineSeconds (%d) is above loadBalancer.deregistrationDelaySeconds (%d): the load balancer would cut requests in hand when a pod is removed. Lower the one or raise the other." (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds)) -}}
+{{- end -}}
+{{- if ge (int $v.requestDeadlineSeconds) (int $n.idle) -}}
+{{- $wrong = append $wrong (printf "requestDeadlineSeconds (%d) must be below loadBalancer.idleTimeoutSeconds (%d): the load balancer would answer 504 before the service answers 503. Lower the one or raise the other." (int $v.requestDeadlineSeconds) (int $n.idle)) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (int $v.requestDeadlineSeconds) (int $v.drainSeconds) -}}
+{{- $wrong = append $wrong (printf "requestDeadlineSeconds (%d) is above drainSeconds (%d): a stop would cut requests that still have time. Lower the one or raise the other." (int $v.requestDeadlineSeconds) (int $v.drainSeconds)) -}}
+{{- end -}}
+{{- if lt (int $n.grace) (int $n.graceNeeded) -}}
+{{- $wrong = append $wrong (printf "terminationGracePeriodSeconds (%d) is below the %d that a stop needs (preStopSleepSeconds %d, settling %d, drainSeconds %d, and 5): pods would be killed in the middle. Leave it empty to have just that." (int $n.grace) (int $n.graceNeeded) (int $v.preStopSleepSeconds) (int $n.settle) (int $v.drainSeconds)) -}}
+{{- end -}}
+{{- if le (int $v.progressDeadlineSeconds) (add (int $v.minReadySeconds) (int $v.probes.startupSeconds)) -}}
+{{- $wrong = append $wrong (printf "progressDeadlineSeconds (%d) must be above minReadySeconds (%d) and probes.startupSeconds (%d) together: else a roll-out that goes well counts as failed. Raise it." (int $v.progressDeadlineSeconds) (int $v.minReadySeconds) (int $v.probes.startupSeconds)) -}}
+{{- end -}}
+{{- if and (gt (int $v.preStopSleepSeconds) 0) (not (include "service.since" (list . "1.30"))) -}}
+{{- $wrong = append $wrong (printf "preStopSleepSeconds is %d, which Kubernetes knows since 1.30 and this one is %s. Set it to 0: the service settles by itself." (int $v.preStopSleepSeconds) .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+
+{{- /* The way in. */ -}}
+{{- if $ingress.enabled -}}
+{{- if and $alb $ingress.tlsSecret -}}
+{{- $wrong = append $wrong "ingress.tlsSecret does not work with the class alb, which takes certificates from AWS Certificate Manager. Set loadBalancer.certificateArn instead." -}}
+{{- end -}}
+{{- if and $ingress.tlsSecret (not $ingress.host) -}}
+{{- $wrong = append $wrong "ingress.tlsSecret needs ingress.host, the name that the certificate is for. Set both." -}}
+{{- end -}}
+{{- $own := include "service.ingress.annotations" . | fromYaml -}}
+{{- range $key, $value := $ingress.annotations -}}
+{{- if hasKey $own $key -}}
+{{- $wrong = append $wrong (printf "ingress.annotations repeats %s, which the chart sets from loadBalancer. Change the value there." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := $balancer.attributes -}}
+{{- if eq $key "idle_timeout.timeout_seconds" -}}
+{{- $wrong = append $wrong "loadBalancer.attributes repeats idle_timeout.timeout_seconds. Set loadBalancer.idleTimeoutSeconds, which pods' keep-alive follows." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Variables. */ -}}
+{{- $settings := include "service.settings" . | fromYaml -}}
+{{- $seen := dict "WORKERS" "" "DATABASE_URL" "" -}}
+{{- range $item := $v.extraEnv -}}
+{{- if or (hasKey $settings $item.name) (hasKey $seen $item.name) -}}
+{{- $wrong = append $wrong (printf "extraEnv names %s, which the chart sets itself or which stands there twice. Change the chart's value for it, or take one out." $item.name) -}}
+{{- end -}}
+{{- if and (hasKey $item "value") (hasKey $item "valueFrom") -}}
+{{- $wrong = append $wrong (printf "extraEnv gives %s both value and valueFrom. Take one out." $item.name) -}}
+{{- end -}}
+{{- $_ := set $seen $item.name "" -}}
+{{- end -}}
+{{- if and $v.authUrl $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
+{{- $wrong = append $wrong (printf "authUrl is set, but networkPolicy lets nothing out: %s could not be reached. Name it in networkPolicy.extraEgress (names are looked up once a rule stands there) or turn networkPolicy.enabled off." $v.authUrl) -}}
+{{- end -}}
+{{- if and $v.authUrl (ge (int $v.authTimeoutMs) (mul 1000 (int $v.requestDeadlineSeconds))) -}}
+{{- $wrong = append $wrong (printf "authTimeoutMs (%d) must be below requestDeadlineSeconds (%d s): the request would be given up first. Lower it." (int $v.authTimeoutMs) (int $v.requestDeadlineSeconds)) -}}
+{{- end -}}
+
+{{- if hasKey $v "database" -}}
+{{- $wrong = concat $wrong (include "service.validate.database" . | fromYamlArray) -}}
+{{- end -}}
+
+{{- if $wrong -}}
+{{- fail (printf "\n\nThe values of the chart %s do not fit together:\n  - %s\n" .Chart.Name (join "\n  - " $wrong)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A YAML list of what is wrong with the database's values. */}}
+{{- define "service.validate.database" -}}
+{{- $v := .Values -}}
+{{- $d := $v.database -}}
+{{- $n := include "service.numbers" . | fromYaml -}}
+{{- $wrong := list -}}
+{{- if and $d.externalSecret.enabled $d.existingSecret -}}
+{{- $wrong = append $wrong "database.existingSecret and database.externalSecret.enabled are both set. Keep one: the ExternalSecret makes a secret of its own." -}}
+{{- end -}}
+{{- if not (or $d.externalSecret.enabled $d.existingSecret) -}}
+{{- $wrong = append $wrong "no secret for the database. Set database.existingSecret to the name of one with the password, or database.externalSecret.enabled, key and region to have it fetched from AWS Secrets Manager." -}}
+{{- end -}}
+{{- if $d.externalSecret.enabled -}}
+{{- if not $d.externalSecret.key -}}
+{{- $wrong = append $wrong "database.externalSecret.key is empty. Set it to the name of the secret in AWS Secrets Manager." -}}
+{{- end -}}
+{{- if and $d.externalSecret.region $d.externalSecret.storeName -}}
+{{- $wrong = append $wrong "database.externalSecret.region makes a store and storeName names one that is there. Keep one." -}}
+{{- end -}}
+{{- if not (or $d.externalSecret.region $d.externalSecret.storeName) -}}
+{{- $wrong = append $wrong "database.externalSecret knows no store. Set region to have one made, or storeName to use one that is there." -}}
+{{- end -}}
+{{- if $d.urlKey -}}
+{{- $wrong = append $wrong "database.urlKey works with existingSecret only: the ExternalSecret fetches the password. Take it out and set database.host." -}}
+{{- end -}}
+{{- end -}}
+{{- if and (not $d.urlKey) (not $d.host) -}}
+{{- $wrong = append $wrong "database.host is empty. Set it to the server's name, or database.urlKey to the key of the existing secret that holds the whole address." -}}
+{{- end -}}
+{{- if and $d.caConfigMap $d.caSecret -}}
+{{- $wrong = append $wrong "database.caConfigMap and database.caSecret are both set. Keep one." -}}
+{{- end -}}
+{{- if and (not $d.urlKey) (hasPrefix "VERIFY_" $d.sslMode) (not (or $d.caConfigMap $d.caSecret)) -}}
+{{- $wrong = append $wrong (printf "database.sslMode %s needs a bundle of authorities, for the image has none. Set database.caConfigMap or database.caSecret (the bundle of RDS, see docs/operations.md), or sslMode REQUIRED, which does not verify the server." $d.sslMode) -}}
+{{- end -}}
+{{- if and (eq $d.sslMode "DISABLED") (or $d.caConfigMap $d.caSecret) (not $d.urlKey) -}}
+{{- $wrong = append $wrong "database.sslMode is DISABLED, but a bundle of authorities is given, which the service refuses. Take out one of them." -}}
+{{- end -}}
+{{- $free := sub (int $d.maxConnections) (int $d.reservedConnections) -}}
+{{- if gt (int $n.poolAtRollOut) (int $free) -}}
+{{- $wrong = append $wrong (printf "%d pods with %d connections each, twice in a roll-out, come to %d database connections, but the server has %d left (database.maxConnections %d less reservedConnections %d). Lower autoscaling.maxReplicas or database.connections, or raise the server's max_connections and the value with it." (int $n.most) (int $n.poolPerPod) (int $n.poolAtRollOut) (int $free) (int $d.maxConnections) (int $d.reservedConnections)) -}}
+{{- end -}}
+{{- $together := add (int $d.waitMs) (int $d.connectMs) (int $d.queryMs) -}}
+{{- if ge $together (mul 1000 (int $v.requestDeadlineSeconds)) -}}
+{{- $wrong = append $wrong (printf "database.waitMs, connectMs and queryMs come to %d ms, which must be below requestDeadlineSeconds (%d s): requests would be given up without a reason. Lower them or raise the deadline." $together (int $v.requestDeadlineSeconds)) -}}
+{{- end -}}
+{{- $cache := mul 1048576 (add (int $v.cacheMb) 96) -}}
+{{- if gt $cache (include "service.bytes" $v.resources.limits.memory | int64) -}}
+{{- $wrong = append $wrong (printf "cacheMb (%d) and the 96 Mi that the service needs beside it do not fit into resources.limits.memory (%v): pods would be killed as the cache fills. Lower the one or raise the other." (int $v.cacheMb) $v.resources.limits.memory) -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}

@@ -1,0 +1,265 @@
+# shellcheck shell=bash
+# What up.sh and down.sh share: talking, asking, running commands or only showing them, and sums of money.
+#
+# Every command that changes something goes through `run`, every question to the provider through `ask`; with --dry-run neither
+# starts anything. Callers set `dry_run`, `assume_yes`, `name`, `region` and `prices`.
+
+readonly EXIT_USAGE=64 EXIT_INPUT=65 EXIT_UNAVAILABLE=69
+
+# Stack operations and waits end by themselves; `timeout` is for a client that hangs.
+readonly STACK_LIMIT=65m CLUSTER_LIMIT=50m SHORT_LIMIT=2m
+
+say() { printf '%s\n' "$*"; }
+current_step=
+step() {
+  current_step=$*
+  printf '\n== %s\n' "$*"
+}
+warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() {
+  local code=$1
+  shift
+  warn "$@"
+  exit "$code"
+}
+
+# where_stopped CODE ADVICE: for the end of a script that may have stopped half-way.
+where_stopped() {
+  [ "$1" -ne 0 ] || return 0
+  case $current_step in
+    '' | Plan*) ;;
+    *) warn "stopped in \"$current_step\"; $2" ;;
+  esac
+}
+
+shown() {
+  local word line=
+  for word in "$@"; do
+    # Words that need no quotes are shown without, so that a plan can be read and pasted.
+    if [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]]; then
+      line+=" $word"
+    else
+      line+=" '${word//\'/\'\\\'\'}'"
+    fi
+  done
+  printf '%s' "${line# }"
+}
+
+# run LIMIT COMMAND...: changes something.
+run() {
+  local limit=$1 code=0
+  shift
+  printf '  $ %s\n' "$(shown "$@")"
+  [ "$dry_run" = no ] || return 0
+  timeout --kill-after=30s "$limit" "$@" || code=$?
+  [ "$code" -eq 0 ] && return 0
+  [ "$code" -eq 124 ] && warn "no end within $limit: $(shown "$@")"
+  return "$code"
+}
+
+# ask PLACEHOLDER COMMAND...: prints what the provider answers; in a dry run the placeholder.
+ask() {
+  local placeholder=$1
+  shift
+  printf '  ? %s\n' "$(shown "$@")" >&2
+  if [ "$dry_run" = yes ]; then
+    printf '%s\n' "$placeholder"
+    return 0
+  fi
+  timeout --kill-after=5s "$SHORT_LIMIT" "$@"
+}
+
+# absent_or PLACEHOLDER PATTERN COMMAND...: as `ask`, but an error that matches the pattern means "none". Any other error is one: taking
+# a lost login for an empty account would make up.sh build twice and down.sh leave things running.
+absent_or() {
+  local placeholder=$1 pattern=$2 output errors code=0
+  shift 2
+  errors=$(mktemp)
+  output=$(ask "$placeholder" "$@" 2>"$errors") || code=$?
+  if [ "$code" -eq 0 ]; then
+    grep '^  ? ' "$errors" >&2 || true
+    rm -f "$errors"
+    printf '%s\n' "$output"
+    return 0
+  fi
+  if grep -q -- "$pattern" "$errors"; then
+    rm -f "$errors"
+    printf 'none\n'
+    return 0
+  fi
+  cat "$errors" >&2
+  rm -f "$errors"
+  return "$code"
+}
+
+stack_status() {
+  absent_or "${2:-none}" 'does not exist' aws cloudformation describe-stacks --region "$region" \
+    --stack-name "$1" --query 'Stacks[0].StackStatus' --output text
+}
+
+# stack_output STACK KEY
+stack_output() {
+  ask "<$2>" aws cloudformation describe-stacks --region "$region" --stack-name "$1" \
+    --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" --output text
+}
+
+# ensure_stack STACK TEMPLATE PARAMETER=VALUE...: made, brought up to date or left as it is.
+ensure_stack() {
+  local stack=$1 template=$2 status
+  shift 2
+  status=$(stack_status "$stack") || die "$EXIT_UNAVAILABLE" "cannot see whether the stack $stack exists; see above"
+  case $status in
+    ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED | DELETE_FAILED)
+      # The rest of a creation that failed holds nothing and cannot be updated.
+      say "  $stack is $status: it is removed and made again"
+      delete_stack "$stack"
+      ;;
+    CREATE_IN_PROGRESS)
+      run "$STACK_LIMIT" aws cloudformation wait stack-create-complete --region "$region" --stack-name "$stack"
+      ;;
+    DELETE_IN_PROGRESS)
+      run "$STACK_LIMIT" aws cloudformation wait stack-delete-complete --region "$region" --stack-name "$stack"
+      ;;
+  esac
+  run "$STACK_LIMIT" aws cloudformation deploy --region "$region" --stack-name "$stack" \
+    --template-file "$template" --no-fail-on-empty-changeset \
+    --capabilities CAPABILITY_NAMED_IAM --tags "tripod.cluster=$name" \
+    --parameter-overrides "$@"
+}
+
+delete_stack() {
+  run "$SHORT_LIMIT" aws cloudformation delete-stack --region "$region" --stack-name "$1"
+  run "$STACK_LIMIT" aws cloudformation wait stack-delete-complete --region "$region" --stack-name "$1"
+}
+
+# confirm QUESTION: goes on, or ends the script with nothing done.
+confirm() {
+  local answer
+  [ "$dry_run" = no ] || { say "Dry run: nothing is asked, started or spent."; return 0; }
+  [ "$assume_yes" = no ] || return 0
+  [ -t 0 ] || die "$EXIT_USAGE" "nobody is there to ask; --yes answers for you"
+  printf '%s Type the name of the cluster to go on: ' "$1"
+  read -r answer || answer=
+  [ "$answer" = "$name" ] || die 1 "not confirmed; nothing was done"
+}
+
+need_programs() {
+  local program missing=()
+  [ "$dry_run" = no ] || return 0
+  for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+  [ "${#missing[@]}" -eq 0 ] || die "$EXIT_UNAVAILABLE" \
+    "not installed: ${missing[*]}; docs/operations.md says which versions (--dry-run needs none of them)"
+}
+
+valid_name() {
+  [[ $1 =~ ^[a-z][a-z0-9-]{2,30}$ ]] || die "$EXIT_USAGE" \
+    "--name $1: 3 to 31 lower-case letters, digits and hyphens, a letter first"
+}
+
+valid_region() {
+  [[ $1 =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]] || die "$EXIT_USAGE" "--region $1: expected something like us-east-1"
+}
+
+# --- Money ---
+
+# price TABLE KEY: a figure from benches/prices.toml.
+price() {
+  local value
+  value=$(awk -v table="[$1]" -v key="$2" '
+    /^\[/ { inside = ($0 == table); next }
+    inside {
+      line = $0
+      sub(/[ \t]*#.*/, "", line)
+      split(line, part, /[ \t]*=[ \t]*/)
+      gsub(/"/, "", part[1])
+      if (part[1] == key) { print part[2]; exit }
+    }' "$prices")
+  [ -n "$value" ] || die "$EXIT_INPUT" "$prices has no price [$1] $2"
+  printf '%s\n' "$value"
+}
+
+# Sums: "line LABEL COUNT UNIT_PRICE [tier]" adds to the total, and to the tier that the budgets of the prices file speak of.
+cost_total=0 cost_tier=0
+cost_line() {
+  local label=$1 count=$2 unit=$3 tier=${4:-} sum
+  sum=$(awk -v a="$count" -v b="$unit" 'BEGIN { printf "%.4f", a * b }')
+  printf '  %-46s %6s x %-8s %8.4f\n' "$label" "$count" "$unit" "$sum"
+  cost_total=$(awk -v a="$cost_total" -v b="$sum" 'BEGIN { printf "%.4f", a + b }')
+  [ -z "$tier" ] || cost_tier=$(awk -v a="$cost_tier" -v b="$sum" 'BEGIN { printf "%.4f", a + b }')
+}
+
+# GB a month as dollars an hour.
+hourly_gb() { awk -v gb="$1" -v price="$2" 'BEGIN { printf "%.5f", gb * price / 730 }'; }
+
+# node_groups FILE: "name shape desired most volume spot" for each managed node group of a cluster file.
+node_groups() {
+  awk '
+    function flush() { if (group != "") print group, shape, desired, most, volume, spot }
+    /^managedNodeGroups:/ { inside = 1; next }
+    inside && /^[^ #]/ { inside = 0 }
+    !inside { next }
+    /^  - name:/ { flush(); group = $3; shape = ""; desired = 0; most = 0; volume = 0; spot = "no" }
+    /^    instanceType:/ { shape = $2 }
+    /^    instanceTypes:/ { shape = $2; gsub(/[\[\],]/, "", shape) }
+    /^    desiredCapacity:/ { desired = $2 }
+    /^    maxSize:/ { most = $2 }
+    /^    volumeSize:/ { volume = $2 }
+    /^    spot: true/ { spot = "yes" }
+    END { flush() }' "$1"
+}
+
+zone_count() { awk -F'[][]' '/^availabilityZones:/ { print split($2, zones, ","); exit }' "$1"; }
+
+# print_costs CLUSTER_FILE DATABASE_CLASS STORAGE_GIB MULTI_AZ REPLICA SMALL
+# Each price is fetched in an assignment of its own: only there does a missing one end the script.
+print_costs() {
+  local file=$1 class=$2 storage=$3 multi=$4 replica=$5 small=$6
+  local group shape desired most volume spot zones gateways copies=1 extra=0 unit gb budget
+  zones=$(zone_count "$file")
+  gateways=$zones
+  [ "$small" = no ] || gateways=1
+  [ "$multi" = no ] || copies=2
+  [ "$replica" = no ] || copies=$((copies + 1))
+  cost_total=0 cost_tier=0
+  say "Dollars an hour, $(sed -n 's/^region = "\(.*\)"/\1/p' "$prices"), on demand, prices of $(sed -n 's/^as_of = "\(.*\)"/\1/p' "$prices") (benches/prices.toml):"
+  gb=$(price gb_month ebs_gp3)
+  while read -r group shape desired most volume spot; do
+    unit=$(price hourly "$shape")
+    extra=$(awk -v a="$extra" -v b="$unit" -v n="$((most - desired))" 'BEGIN { printf "%.2f", a + b * n }')
+    [ "$desired" -gt 0 ] || continue
+    cost_line "nodes $group: $shape" "$desired" "$unit" tier
+    [ "$spot" = no ] || say "    (spot: on-demand prices are the most they can cost)"
+    cost_line "  their volumes, $volume GiB each" "$desired" "$(hourly_gb "$volume" "$gb")"
+  done < <(node_groups "$file")
+  unit=$(price hourly eks_control_plane)
+  cost_line "control plane" 1 "$unit" tier
+  unit=$(price hourly "$class")
+  cost_line "database $class" "$copies" "$unit" tier
+  gb=$(price gb_month rds_gp3)
+  cost_line "  its storage, $storage GiB" "$copies" "$(hourly_gb "$storage" "$gb")"
+  unit=$(price hourly load_balancer)
+  cost_line "load balancer, without capacity units" 1 "$unit" tier
+  unit=$(price hourly public_ipv4)
+  cost_line "  its addresses and the gateways'" "$((zones + gateways))" "$unit"
+  unit=$(price hourly nat_gateway)
+  cost_line "gateways to the internet" "$gateways" "$unit"
+  if [ "$small" = no ]; then
+    unit=$(price hourly interface_endpoint)
+    cost_line "private endpoints, 4 in $zones zones" "$((4 * zones))" "$unit"
+  fi
+  unit=$(price hourly kms_key)
+  cost_line "key" 1 "$unit"
+  printf '  %-65s %8.4f\n' "web and storage tier (nodes, control plane, database, balancer)" "$cost_tier"
+  printf '  %-65s %8.4f\n' "all of it, idle" "$cost_total"
+  say "  plus what is moved and used: capacity units, GB through gateways and endpoints, logs, secrets, backups"
+  say "  plus up to $extra an hour if every node group grows to its most (spot costs less than that)"
+  if [ "$small" = yes ]; then
+    budget=$(price budgets live_test)
+    say "  budget of a live test for the tier: $budget"
+    if awk -v a="$cost_tier" -v b="$budget" 'BEGIN { exit !(a > b) }'; then
+      warn "the tier costs more than the live test's budget"
+    fi
+  fi
+}

@@ -1,0 +1,246 @@
+"""Poses as aws, eksctl, kubectl, helm and curl for the tests of up.sh and down.sh.
+
+One program under five names. Every call is written to $CLOUD/calls, what exists is kept in $CLOUD/state.json. It knows only what the
+scripts ask and fails loudly on anything else, so that a script which starts asking something new is noticed. A call that contains
+the text in $CLOUD/fail fails once, before it has had any effect; with a leading "after:" it has had its effect.
+"""
+
+import json
+import os
+import sys
+
+FOLDER = os.environ["CLOUD"]
+STATE = os.path.join(FOLDER, "state.json")
+PROGRAM = os.path.basename(sys.argv[0])
+ARGUMENTS = sys.argv[1:]
+LINE = " ".join([PROGRAM, *ARGUMENTS])
+
+
+def state():
+    with open(STATE, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def save(world):
+    with open(STATE, "w", encoding="utf-8") as file:
+        json.dump(world, file)
+
+
+def option(name):
+    return ARGUMENTS[ARGUMENTS.index(name) + 1]
+
+
+def fail(message, code=254):
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def planned_failure():
+    path = os.path.join(FOLDER, "fail")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    when, _, what = text.rpartition("after:")
+    if what not in LINE:
+        return None
+    os.remove(path)
+    return "after" if when or text.startswith("after:") else "before"
+
+
+def stack_name():
+    return option("--stack-name")
+
+
+def aws(world):
+    service, verb = ARGUMENTS[0], ARGUMENTS[1]
+    stacks = world["stacks"]
+    if world.get("logged_out"):
+        fail("An error occurred (ExpiredToken): The security token included in the request is expired")
+    if (service, verb) == ("sts", "get-caller-identity"):
+        print("444455556666")
+    elif (service, verb) == ("cloudformation", "describe-stacks"):
+        name = stack_name()
+        if name not in stacks:
+            fail(f"An error occurred (ValidationError): Stack with id {name} does not exist")
+        query = option("--query")
+        if query == "Stacks[0].StackStatus":
+            print(stacks[name])
+        else:
+            key = query.split("'")[1]
+            print({
+                "KeyArn": "arn:aws:kms:us-east-1:444455556666:key/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+                "Host": "db.example.internal",
+                "MaxConnections": "600",
+                "AdministratorSecret": "arn:aws:secretsmanager:us-east-1:444455556666:secret:rds!db-1234",
+            }[key])
+    elif (service, verb) == ("cloudformation", "deploy"):
+        name = stack_name()
+        if stacks.get(name, "").startswith("ROLLBACK"):
+            fail("the stack is in ROLLBACK_COMPLETE state and can not be updated")
+        if not os.path.isfile(option("--template-file")):
+            fail("no such template")
+        stacks[name] = "CREATE_COMPLETE"
+        if name.endswith("-database"):
+            world["database"] = "available"
+        if name.endswith("-foundation"):
+            world["bucket"] = world.get("bucket") or 2500
+    elif (service, verb) == ("cloudformation", "delete-stack"):
+        name = stack_name()
+        if name.endswith("-database") and world.get("database"):
+            if world["database"] == "protected":
+                fail("Cannot delete protected DB Instance")
+            world["database"] = None
+            world["snapshots"].append(f"{name}-final")
+        stacks.pop(name, None)
+    elif (service, verb) == ("cloudformation", "wait"):
+        pass
+    elif (service, verb) == ("eks", "describe-cluster"):
+        cluster = world["cluster"]
+        if cluster is None:
+            fail(f"An error occurred (ResourceNotFoundException): No cluster found for name: {option('--name')}.")
+        answers = {
+            "cluster.status": cluster["status"],
+            'cluster.tags."tripod.complete"': "true" if cluster["complete"] else "None",
+            "cluster.resourcesVpcConfig.vpcId": "vpc-1",
+            "cluster.resourcesVpcConfig.clusterSecurityGroupId": "sg-1",
+        }
+        print(answers[option("--query")])
+    elif (service, verb) == ("eks", "tag-resource"):
+        assert option("--tags") == "tripod.complete=true", LINE
+        world["cluster"]["complete"] = True
+    elif (service, verb) == ("eks", "update-kubeconfig"):
+        assert option("--kubeconfig") == os.environ["KUBECONFIG"], "the user's own kubeconfig is touched"
+    elif (service, verb) == ("ec2", "describe-subnets"):
+        print("subnet-1\tsubnet-2")
+    elif (service, verb) == ("ec2", "describe-route-tables"):
+        assert "subnet-1,subnet-2" in LINE, LINE
+        print("rtb-1\trtb-2")
+    elif (service, verb) == ("resourcegroupstaggingapi", "get-resources"):
+        print("\t".join(world["tagged"].get(option("--resource-type-filters"), [])) or "None")
+    elif service in ("elbv2", "ec2") and verb.startswith("delete-"):
+        for arns in world["tagged"].values():
+            arns[:] = [arn for arn in arns if arn not in ARGUMENTS and arn.rsplit("/", 1)[-1] not in ARGUMENTS]
+    elif (service, verb) == ("elbv2", "wait"):
+        pass
+    elif (service, verb) == ("rds", "describe-db-instances"):
+        if option("--db-instance-identifier").endswith("-replica") or not world.get("database"):
+            fail("An error occurred (DBInstanceNotFound): DBInstance not found.")
+        print("available")
+    elif (service, verb) == ("rds", "modify-db-instance"):
+        world["database"] = "available"
+    elif (service, verb) == ("rds", "delete-db-instance"):
+        assert "--skip-final-snapshot" in ARGUMENTS
+        world["database"] = None
+    elif (service, verb) == ("rds", "wait"):
+        pass
+    elif (service, verb) == ("rds", "describe-db-snapshots"):
+        print("\n".join(f"{name}\t100" for name in world["snapshots"]))
+    elif (service, verb) == ("logs", "describe-log-groups"):
+        prefix = option("--log-group-name-prefix")
+        print(next((name for name in world["logs"] if name.startswith(prefix)), "None"))
+    elif (service, verb) == ("logs", "delete-log-group"):
+        world["logs"].remove(option("--log-group-name"))
+    elif (service, verb) == ("s3api", "head-bucket"):
+        if world.get("bucket") is None:
+            fail("An error occurred (404) when calling the HeadBucket operation: Not Found")
+    elif (service, verb) == ("s3api", "list-object-versions"):
+        count = min(1000, world["bucket"])
+        print(json.dumps({"Objects": [{"Key": f"landing/{n}", "VersionId": "1"} for n in range(count)], "Quiet": True}))
+    elif (service, verb) == ("s3api", "delete-objects"):
+        with open(option("--delete").removeprefix("file://"), encoding="utf-8") as file:
+            world["bucket"] -= len(json.load(file)["Objects"])
+    elif (service, verb) == ("s3api", "delete-bucket"):
+        if world["bucket"] != 0:
+            fail("An error occurred (BucketNotEmpty)")
+        world["bucket"] = None
+    elif (service, verb) == ("kms", "schedule-key-deletion"):
+        world["key_deleted"] = True
+    else:
+        fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def eksctl(world):
+    verb = ARGUMENTS[:2]
+    if verb == ["create", "cluster"]:
+        if world["cluster"]:
+            fail("cluster already exists", 1)
+        with open(option("--config-file"), encoding="utf-8") as file:
+            world["config"] = file.read()
+        name = world["config"].split("name: ")[1].split("\n")[0]
+        world["stacks"][f"eksctl-{name}-cluster"] = "CREATE_COMPLETE"
+        world["cluster"] = {"status": "ACTIVE", "complete": False}
+        world["logs"].append(f"/aws/eks/{name}/cluster")
+    elif verb == ["create", "nodegroup"]:
+        if not world["cluster"]:
+            fail("no cluster", 1)
+    elif verb == ["delete", "cluster"]:
+        world["cluster"] = None
+        world["stacks"].pop(f"eksctl-{option('--name')}-cluster", None)
+        if world["tagged"].get("elasticloadbalancing:loadbalancer") or world["tagged"].get("ec2:security-group"):
+            fail("the network has dependencies and cannot be deleted", 1)
+    else:
+        fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def kubectl(world):
+    if not world["cluster"]:
+        fail("the server could not be found", 1)
+    if ARGUMENTS[0] == "get" and ARGUMENTS[1] == "ingress":
+        world["asked_host"] = world.get("asked_host", 0) + 1
+        print("tripod.elb.example" if world["asked_host"] > 1 else "", end="")
+    elif ARGUMENTS[0] == "create":
+        print("kind: ConfigMap")
+    elif ARGUMENTS[0] == "apply":
+        with open(ARGUMENTS[2], encoding="utf-8") as file:
+            world["applied"][os.path.basename(ARGUMENTS[2])] = file.read()
+    elif ARGUMENTS[0] == "delete" and "database-administrator" in ARGUMENTS:
+        world["administrator_left"] = False
+    elif ARGUMENTS[0] == "wait" and "job/database-users" in ARGUMENTS:
+        world["administrator_left"] = True
+    elif ARGUMENTS[0] == "delete" and ARGUMENTS[1] == "ingress":
+        world["tagged"]["elasticloadbalancing:loadbalancer"] = []
+    elif ARGUMENTS[0] not in ("wait", "delete", "logs"):
+        fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def helm(world):
+    if ARGUMENTS[:2] == ["upgrade", "--install"]:
+        if not world["cluster"]:
+            fail("cluster unreachable", 1)
+        values = [ARGUMENTS[at + 1] for at, word in enumerate(ARGUMENTS) if word == "--values"]
+        for path in values:
+            if not os.path.isfile(path):
+                fail(f"no values file {path}", 1)
+        world["releases"][ARGUMENTS[2]] = LINE
+        if ARGUMENTS[2] == "tripod":
+            world["tagged"]["elasticloadbalancing:loadbalancer"] = [
+                "arn:aws:elasticloadbalancing:us-east-1:444455556666:loadbalancer/app/k8s-tripod/1"]
+    elif ARGUMENTS[0] == "uninstall":
+        world["releases"].pop(ARGUMENTS[1], None)
+    elif ARGUMENTS[0] != "test":
+        fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def curl(_world):
+    if "-o" in ARGUMENTS:
+        with open(option("-o"), "w", encoding="utf-8") as file:
+            file.write("-----BEGIN CERTIFICATE-----\n")
+    else:
+        print("198.51.100.9")
+
+
+def main():
+    with open(os.path.join(FOLDER, "calls"), "a", encoding="utf-8") as file:
+        file.write(LINE + "\n")
+    failure = planned_failure()
+    if failure == "before":
+        fail("planned failure", 1)
+    world = state()
+    {"aws": aws, "eksctl": eksctl, "kubectl": kubectl, "helm": helm, "curl": curl}[PROGRAM](world)
+    save(world)
+    if failure == "after":
+        fail("planned failure", 1)
+
+
+main()

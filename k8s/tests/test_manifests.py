@@ -1,0 +1,361 @@
+"""What no linter knows of k8s/ and eksctl/: schemas of custom kinds, the restricted pod standard for every pod, least rights, and that
+files agree with each other. Needs PyYAML, jsonschema and helm; `cargo xtask test --only cluster` brings them."""
+
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import tomllib
+import unittest
+
+import jsonschema
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+K8S = ROOT / "k8s"
+EKSCTL = ROOT / "eksctl"
+SCHEMAS = K8S / "schemas"
+KIND = "kind.x-k8s.io/v1alpha4"
+NATIVE = re.compile(r"^(v1|apps/v1|batch/v1|policy/v1|autoscaling/v2|([a-z.]+\.)?k8s\.io/v1)$")
+
+
+def documents(folder, skip=("schemas", "tests", "monitoring", "kind")):
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.relative_to(folder).parts[0] in skip:
+            continue
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if document is not None and "apiVersion" in document:
+                yield path.relative_to(ROOT), document
+
+
+def all_manifests():
+    yield from documents(K8S)
+    for path in sorted((K8S / "kind").glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if document is not None and document.get("apiVersion", KIND) != KIND:
+                yield path.relative_to(ROOT), document
+
+
+def pods(document):
+    """(where, pod spec) for everything that makes pods."""
+    kind, spec = document["kind"], document.get("spec", {})
+    if kind == "Pod":
+        yield "spec", spec
+    elif kind in ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet"):
+        yield "template", spec["template"]["spec"]
+    elif kind == "CronJob":
+        yield "template", spec["jobTemplate"]["spec"]["template"]["spec"]
+    elif kind == "SparkApplication":
+        for part in ("driver", "executor"):
+            yield part, spec[part]["template"]["spec"]
+
+
+def unrestricted(pod):
+    """Why a pod is not what the "restricted" standard asks for (Kubernetes' documentation, Pod Security Standards)."""
+    whole = pod.get("securityContext", {})
+    for flag in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(flag):
+            yield flag
+    if not whole.get("runAsNonRoot"):
+        yield "runAsNonRoot is not set for the pod"
+    if whole.get("runAsUser", 1) == 0 or whole.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+        yield "root or no seccomp profile"
+    if whole.get("sysctls"):
+        yield "sysctls"
+    for volume in pod.get("volumes", []):
+        kinds = set(volume) - {"name"}
+        if not kinds <= {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}:
+            yield f"volume {volume['name']}: {kinds}"
+    for container in pod.get("containers", []) + pod.get("initContainers", []):
+        name, own = container["name"], container.get("securityContext", {})
+        if own.get("allowPrivilegeEscalation") is not False:
+            yield f"{name}: allowPrivilegeEscalation"
+        if own.get("privileged") or own.get("runAsUser") == 0 or own.get("runAsNonRoot") is False:
+            yield f"{name}: privileged or root"
+        if own.get("capabilities", {}).get("drop") != ["ALL"] or own.get("capabilities", {}).get("add"):
+            yield f"{name}: capabilities"
+        if any("hostPort" in port for port in container.get("ports", [])):
+            yield f"{name}: host port"
+
+
+class Pods(unittest.TestCase):
+    def test_every_pod_meets_the_restricted_standard(self):
+        seen = 0
+        for path, document in all_manifests():
+            for where, pod in pods(document):
+                seen += 1
+                with self.subTest(file=str(path), name=document["metadata"]["name"], where=where):
+                    self.assertEqual(list(unrestricted(pod)), [])
+        self.assertGreaterEqual(seen, 5)
+
+    def test_the_check_of_the_standard_can_fail(self):
+        good = next(pod for path, document in all_manifests() for _, pod in pods(document) if path.name == "cronjob.yaml")
+        self.assertEqual(list(unrestricted(good)), [])
+        for change in (
+                lambda pod: pod.update(hostNetwork=True),
+                lambda pod: pod["securityContext"].pop("runAsNonRoot"),
+                lambda pod: pod["securityContext"].pop("seccompProfile"),
+                lambda pod: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}}),
+                lambda pod: pod["containers"][0].pop("securityContext"),
+                lambda pod: pod["containers"][0]["securityContext"]["capabilities"].update(add=["NET_ADMIN"])):
+            bad = json.loads(json.dumps(good))
+            change(bad)
+            self.assertNotEqual(list(unrestricted(bad)), [])
+
+    def test_every_pod_has_bounds_and_a_read_only_root(self):
+        for path, document in all_manifests():
+            for where, pod in pods(document):
+                for container in pod["containers"]:
+                    with self.subTest(file=str(path), name=document["metadata"]["name"], container=container["name"]):
+                        self.assertTrue(container["securityContext"].get("readOnlyRootFilesystem"))
+                        if document["kind"] != "SparkApplication":
+                            # Spark sets its own from cores and memory.
+                            self.assertIn("memory", container["resources"]["limits"])
+                            self.assertIn("cpu", container["resources"]["requests"])
+                        if "image" in container:
+                            self.assertRegex(container["image"], r":[0-9]|@sha256:", "an image without a version")
+
+    def test_only_the_spark_driver_gets_a_token(self):
+        for path, document in all_manifests():
+            for where, pod in pods(document):
+                with self.subTest(file=str(path), where=where):
+                    self.assertEqual(pod.get("automountServiceAccountToken"), where == "driver")
+
+    def test_what_pods_mount_is_declared(self):
+        for path, document in all_manifests():
+            for where, pod in pods(document):
+                volumes = {volume["name"] for volume in pod.get("volumes", [])}
+                for container in pod["containers"]:
+                    mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
+                    self.assertLessEqual(mounted, volumes, path)
+
+
+class Rights(unittest.TestCase):
+    def test_no_role_has_a_wildcard_or_reaches_over_its_namespace(self):
+        for path, document in all_manifests():
+            self.assertNotIn(document["kind"], ("ClusterRole", "ClusterRoleBinding"), path)
+            for rule in document.get("rules", []) if document["kind"] == "Role" else []:
+                for key in ("apiGroups", "resources", "verbs"):
+                    self.assertNotIn("*", rule[key], path)
+                self.assertNotIn("secrets", rule["resources"], path)
+
+    def test_no_pod_identity_has_a_wildcard_of_actions_or_everything_as_resource(self):
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            for association in config["iam"]["podIdentityAssociations"]:
+                for statement in association.get("permissionPolicy", {}).get("Statement", []):
+                    with self.subTest(file=path, sid=statement["Sid"]):
+                        self.assertFalse([action for action in statement["Action"] if "*" in action])
+                        resources = statement["Resource"]
+                        for resource in [resources] if isinstance(resources, str) else resources:
+                            self.assertNotEqual(resource, "*")
+                            self.assertTrue("tripod-" in resource or "Condition" in statement, resource)
+
+    def test_namespaces_of_ours_enforce_the_restricted_standard(self):
+        labels = {
+            document["metadata"]["name"]: document["metadata"]["labels"]
+            for _, document in all_manifests() if document["kind"] == "Namespace"}
+        key = "pod-security.kubernetes.io/enforce"
+        self.assertEqual({name: label[key] for name, label in labels.items() if name.startswith("tripod")}, {
+            "tripod": "restricted", "tripod-etl": "restricted"})
+        self.assertEqual(labels["tripod"]["elbv2.k8s.aws/pod-readiness-gate-inject"], "enabled")
+        self.assertTrue(all(key in label for label in labels.values()))
+
+    def test_every_object_stands_in_a_namespace_that_is_made(self):
+        made = {document["metadata"]["name"] for _, document in all_manifests() if document["kind"] == "Namespace"}
+        for path, document in all_manifests():
+            if document["kind"] not in ("Namespace", "StorageClass"):
+                self.assertIn(document["metadata"].get("namespace"), made, path)
+
+
+class Schemas(unittest.TestCase):
+    def test_custom_kinds_fit_their_schemas(self):
+        seen = set()
+        for path, document in all_manifests():
+            if NATIVE.match(document["apiVersion"]):
+                continue
+            group, version = document["apiVersion"].split("/")
+            schema = SCHEMAS / "crds" / group / f"{document['kind'].lower()}_{version}.json"
+            if document["kind"] == "SparkApplication":
+                # Ours: the part of the operator's schema that we use.
+                schema = K8S / "etl" / "sparkapplication.schema.json"
+            seen.add(document["kind"])
+            with self.subTest(file=str(path), kind=document["kind"]):
+                validator = jsonschema.Draft7Validator(json.loads(schema.read_text(encoding="utf-8")))
+                self.assertEqual([error.message for error in validator.iter_errors(document)], [])
+        self.assertLessEqual({"ExternalSecret", "SecretStore", "SparkApplication"}, seen)
+
+    def test_cluster_specs_fit_eksctls_schema(self):
+        schema = json.loads((SCHEMAS / "eksctl-v1alpha5.schema.json").read_text(encoding="utf-8"))
+        validator = jsonschema.Draft7Validator(schema)
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            self.assertEqual([error.message for error in validator.iter_errors(config)], [], path)
+            config["managedNodeGroups"][0]["minSzie"] = 1
+            self.assertNotEqual(list(validator.iter_errors(config)), [], "the schema lets a mistyped key pass")
+
+
+class Agreement(unittest.TestCase):
+    def test_the_small_cluster_is_seven_c8g_large(self):
+        config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
+        running = [(group["instanceType"], group["desiredCapacity"])
+                   for group in config["managedNodeGroups"] if group["desiredCapacity"]]
+        self.assertEqual(running, [("c8g.large", 7)])
+
+    def test_every_shape_is_arm64_and_has_a_price(self):
+        with (ROOT / "benches/prices.toml").open("rb") as file:
+            prices = tomllib.load(file)
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            for group in config["managedNodeGroups"]:
+                for shape in group.get("instanceTypes", [group.get("instanceType")]):
+                    self.assertIn(shape, prices["hourly"])
+                    self.assertRegex(shape, r"^[a-z]+\d+g[a-z]*\.", "not a Graviton shape")
+                    self.assertIn(shape, prices["nodes"])
+        rds = (EKSCTL / "rds.yaml").read_text(encoding="utf-8")
+        for shape in set(re.findall(r"\bdb\.r\dg\.\w+", rds)):
+            self.assertIn(shape, prices["hourly"])
+
+    def test_nodes_are_private_encrypted_and_keep_their_role_to_themselves(self):
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            for group in config["managedNodeGroups"]:
+                for key in ("privateNetworking", "volumeEncrypted", "disableIMDSv1", "disablePodIMDS"):
+                    self.assertIs(group[key], True, (path, group["name"], key))
+            self.assertNotIn("0.0.0.0/0", config["vpc"]["publicAccessCIDRs"])
+
+    def test_ingresses_of_the_group_agree_and_do_not_share_a_place(self):
+        rules = {document["metadata"]["name"]: document["metadata"]["annotations"]
+                 for _, document in documents(K8S / "ingress", skip=()) if document["kind"] == "Ingress"}
+        self.assertEqual(set(rules), {"blockchain", "qrcode", "twitter"})
+        order = "alb.ingress.kubernetes.io/group.order"
+        self.assertEqual(len({annotations.pop(order) for annotations in rules.values()}), 3)
+        self.assertEqual(rules["blockchain"], rules["qrcode"])
+        self.assertEqual(rules["blockchain"], rules["twitter"])
+
+    def test_the_chain_of_timeouts_holds(self):
+        annotations = next(document["metadata"]["annotations"] for _, document in documents(K8S / "ingress", skip=()))
+        idle = int(re.search(r"idle_timeout\.timeout_seconds=(\d+)", annotations[
+            "alb.ingress.kubernetes.io/load-balancer-attributes"]).group(1))
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        default = {name: int(value) for name, value in re.findall(r"^\| `(\w+)` \| `(\d+)` \|", readme, re.M)}
+        self.assertLess(idle * 1000, default["KEEP_ALIVE_MS"])
+        period = int(annotations["alb.ingress.kubernetes.io/healthcheck-interval-seconds"])
+        failures = int(annotations["alb.ingress.kubernetes.io/unhealthy-threshold-count"])
+        # A pod that stops must serve at least until the check has found out.
+        self.assertLess(period * failures * 1000, default["SETTLE_MS"])
+
+    def test_security_groups_of_the_pipeline_reach_the_networks_of_both_clusters(self):
+        policy = next(document for _, document in all_manifests() if document["kind"] == "NetworkPolicy"
+                      and document["metadata"]["name"] == "etl")
+        reached = {peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer}
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            self.assertIn(yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))["vpc"]["cidr"], reached)
+
+
+class ChartValues(unittest.TestCase):
+    """The values that the scripts install the charts with, rendered by the charts."""
+
+    def render(self, command):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def installed_by_up(self, *options):
+        """What `up.sh` would install, with the very arguments that it would use."""
+        plan = subprocess.run(
+            [str(EKSCTL / "up.sh"), "--dry-run", *options], capture_output=True, text=True, timeout=120, check=True).stdout
+        line = re.search(r"^  \$ (helm upgrade --install tripod .*)$", plan, re.M).group(1)
+        line = line.replace("<Host>", "db.example.internal").replace("<MaxConnections>", "600")
+        words = shlex.split(line.replace("upgrade --install", "template").replace("--wait --timeout 15m", ""))
+        return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+
+    def check_pods(self, documents):
+        seen = 0
+        for document in documents:
+            for where, pod in pods(document):
+                seen += 1
+                self.assertEqual(list(unrestricted(pod)), [], (document["metadata"]["name"], where))
+        self.assertGreaterEqual(seen, 3)
+
+    def test_both_clusters_get_what_their_files_promise(self):
+        documents = self.installed_by_up("--registry", "registry.example", "--tag", "1.2.3")
+        self.check_pods(documents)
+        kinds = [document["kind"] for document in documents]
+        for kind, count in (("Ingress", 3), ("PrometheusRule", 3), ("ServiceMonitor", 3), ("HorizontalPodAutoscaler", 3), ("SecretStore", 1)):
+            self.assertEqual(kinds.count(kind), count, kind)
+        images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
+        self.assertTrue(all(image.startswith("registry.example/tripod-") and image.endswith(":1.2.3") for image in images), images)
+        secret = next(document for document in documents if document["kind"] == "ExternalSecret")
+        self.assertIn("tripod-main/database-reader", json.dumps(secret))
+
+    def test_the_small_cluster_s_pods_fit_on_its_nodes(self):
+        documents = self.installed_by_up("--small")
+        self.check_pods(documents)
+        self.assertNotIn("HorizontalPodAutoscaler", [document["kind"] for document in documents])
+        config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
+        nodes = config["managedNodeGroups"][0]["desiredCapacity"]
+        milli, mib = 0, 0
+        for document in documents:
+            if document["kind"] == "Deployment":
+                asked = document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+                self.assertTrue(asked["cpu"].endswith("m") and asked["memory"].endswith("Mi"))
+                milli += document["spec"]["replicas"] * int(asked["cpu"][:-1])
+                mib += document["spec"]["replicas"] * int(asked["memory"][:-2])
+        # A c8g.large has 1,930 m and some 3,300 MiB to give, of which the cluster's own pods ask for about 300 m and 400 MiB.
+        self.assertLessEqual(milli / nodes, 1600)
+        self.assertLessEqual(mib / nodes, 2900)
+
+    def test_the_throw_away_cluster_installs_what_smoke_sh_put_into_it(self):
+        documents = self.render(["helm", "template", "tripod", "charts/tripod", "--namespace", "tripod", "--values", "k8s/kind/values.yaml"])
+        self.check_pods(documents)
+        script = (K8S / "kind/smoke.sh").read_text(encoding="utf-8")
+        version = re.search(r"VERSION=(\S+)", script).group(1)
+        loaded = {f"tripod-{name}:{version}" for name in re.search(r"for image in ([a-z ]+);", script).group(1).split()}
+        documents += [document for path, document in all_manifests() if path.name in ("load.yaml", "load-test.yaml") and "kind" in path.parts]
+        images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
+        self.assertLessEqual(images, loaded)
+        for service in ("blockchain", "qrcode", "twitter"):
+            names = [document["metadata"]["name"] for document in documents if document["kind"] in ("Deployment", "Service")]
+            self.assertEqual(names.count(f"tripod-{service}"), 2)
+
+
+class Docs(unittest.TestCase):
+    """docs/operations.md has a section for every alert, and no section for one that is gone."""
+
+    def setUp(self):
+        self.text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+    def alerts(self):
+        found = {}
+        for path in sorted((K8S / "monitoring/rules").glob("*.yaml")):
+            for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+                for rule in group["rules"]:
+                    if "alert" in rule:
+                        found[rule["alert"]] = rule["annotations"].get("runbook_url", "")
+        return found
+
+    def test_every_alert_has_a_section_at_its_anchor_and_every_section_an_alert(self):
+        alerts = self.alerts()
+        self.assertTrue(alerts)
+        part = self.text.split("\n## Alerts\n", 1)[1].split("\n## ", 1)[0]
+        headings = set(re.findall(r"^### (\w+)$", part, re.M))
+        self.assertEqual(headings, set(alerts))
+        for alert, url in alerts.items():
+            self.assertEqual(url.partition("#")[::2], ("docs/operations.md", alert.lower()), alert)
+
+    def test_alarms_of_the_database_name_sections_that_exist(self):
+        rds = (EKSCTL / "rds.yaml").read_text(encoding="utf-8")
+        titles = re.findall(r'docs/operations\.md, "([^"]+)"', rds)
+        self.assertGreaterEqual(len(titles), 5)
+        for title in titles:
+            self.assertRegex(self.text, rf"(?m)^###? {re.escape(title)}$")
+
+    def test_files_that_the_text_names_exist(self):
+        for name in set(re.findall(r"`((?:eksctl|k8s|charts|crates|benches|docs)/[\w./-]+)`", self.text)):
+            self.assertTrue((ROOT / name).exists(), name)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
