@@ -6,19 +6,23 @@
 //! * [`client`]: one connection.
 //! * [`record`]: what happened.
 //! * [`plan`], [`run`]: all of them together.
-//! * [`smoke`]: golden requests for every path.
+//! * [`live`], [`screen`]: how it goes meanwhile.
 //! * [`report`], [`threshold`]: the figures, and limits on them.
+//! * [`smoke`]: golden requests for every path.
 
 pub mod check;
 pub mod client;
 pub mod corpus;
 pub mod failure;
+pub mod live;
 pub mod plan;
 pub mod random;
 pub mod record;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod screen;
 pub mod smoke;
 pub mod target;
 pub mod threshold;
+pub mod units;

@@ -2,7 +2,6 @@
 
 mod args;
 mod commands;
-mod scenario;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -29,6 +28,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => commands::run(&options),
         Command::Smoke(options) => commands::smoke(&options),
+        Command::Merge(options) => commands::merge(&options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -1,0 +1,151 @@
+//! Commands that send load.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::bail;
+use loadgen::failure::Failure;
+use loadgen::live::Live;
+use loadgen::plan::settings::Pace;
+use loadgen::plan::{Plan, Settings};
+use loadgen::report::{Report, host, text};
+use loadgen::run::{self, Signals, Snapshot};
+use loadgen::screen::Screen;
+use loadgen::target::Target;
+
+use super::{Verdict, print, runtime};
+use crate::args::{Run, Sending};
+
+/// How long a run may wait for its begin.
+const MAX_AHEAD: Duration = Duration::from_hours(1);
+
+/// `loadgen run`.
+pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
+    let settings = settings(options).map_err(Failure::usage)?;
+    let plan = settings.plan().map_err(Failure::usage)?;
+    let ahead = ahead(options.start_at).map_err(Failure::usage)?;
+    let mut progress = Progress::new(&plan, &title(&plan), options.sending.quiet);
+    let (outcome, versions) = runtime()?.block_on(async {
+        tokio::time::sleep(ahead).await;
+        let versions = versions(&options.sending, &settings).await;
+        let mut signals = Signals::default();
+        let outcome = run::run(&plan, &mut signals, |snapshot| progress.show(snapshot)).await?;
+        Ok((outcome, versions))
+    })?;
+    progress.end();
+    let mut report = Report::new(&plan, &outcome, &settings.fail_if);
+    report.targets = versions;
+    print(&text::write(&report))?;
+    if settings.pace == Pace::Unsaid {
+        print(
+            "The rate is 100 a second when nothing is said: --rate, --stages and --closed say it, and \
+               find-max finds the highest.\n",
+        )?;
+    }
+    options.exports.write(&report).map_err(Failure::io)?;
+    Ok(Verdict::of(&report))
+}
+
+fn settings(options: &Run) -> anyhow::Result<Settings> {
+    let mut settings = options.sending.settings()?;
+    let said = if options.closed {
+        Some(Pace::Closed)
+    } else if let Some(rate) = options.rate {
+        Some(Pace::Rate(rate))
+    } else {
+        let stages = options.stages.as_ref();
+        stages.map(|stages| Pace::Stages(stages.0.clone()))
+    };
+    if let Some(pace) = said {
+        // A length in the plan file belongs to its own pace.
+        if matches!(pace, Pace::Stages(_)) {
+            settings.duration = None;
+        }
+        settings.pace = pace;
+    }
+    settings.duration = options.duration.or(settings.duration);
+    settings.requests = options.requests.or(settings.requests);
+    settings.shard = options.shard.unwrap_or(settings.shard);
+    settings.fail_if.extend(options.fail_if.iter().cloned());
+    Ok(settings)
+}
+
+/// How long it is until a time.
+fn ahead(start_at: Option<u64>) -> anyhow::Result<Duration> {
+    let Some(start_at) = start_at else {
+        return Ok(Duration::ZERO);
+    };
+    let start = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(start_at));
+    let ahead = start.and_then(|start| start.duration_since(SystemTime::now()).ok());
+    match ahead {
+        Some(ahead) if ahead <= MAX_AHEAD => Ok(ahead),
+        _ => bail!("--start-at {start_at} is not within the next hour"),
+    }
+}
+
+async fn versions(sending: &Sending, settings: &Settings) -> Vec<host::Version> {
+    let mut targets: Vec<Target> = Vec::new();
+    let own = settings.scenarios.iter().map(|spec| spec.target.as_ref());
+    for target in own.filter_map(|own| own.or(settings.target.as_ref())) {
+        if !targets.contains(target) {
+            targets.push(target.clone());
+        }
+    }
+    host::versions(&targets, &sending.admins, settings.allow_remote).await
+}
+
+/// What is run in a few words.
+fn title(plan: &Plan) -> String {
+    let labels = plan
+        .scenarios
+        .iter()
+        .map(|scenario| scenario.label.as_str());
+    let labels: Vec<&str> = labels.collect();
+    let mut urls: Vec<&str> = plan.scenarios.iter().map(|s| s.url.as_str()).collect();
+    urls.dedup();
+    format!("{} to {}", labels.join(", "), urls.join(", "))
+}
+
+/// How a run goes, on standard error: a screen on a terminal, a line a second elsewhere.
+struct Progress {
+    live: Live,
+    screen: Option<Screen>,
+    is_quiet: bool,
+}
+
+impl Progress {
+    fn new(plan: &Arc<Plan>, title: &str, is_quiet: bool) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let takes_screen = !is_quiet && !is_dumb && io::stderr().is_terminal();
+        Self {
+            live: Live::new(plan, title.to_owned()),
+            // A terminal that refuses gets lines instead.
+            screen: takes_screen
+                .then(|| Screen::new(has_colours).ok())
+                .flatten(),
+            is_quiet,
+        }
+    }
+
+    fn show(&mut self, snapshot: &Snapshot) {
+        if self.is_quiet {
+            return;
+        }
+        self.live.add(snapshot);
+        if let Some(screen) = &mut self.screen {
+            if screen.draw(&self.live).is_err() {
+                self.screen = None;
+            }
+        } else if let Some(line) = self.live.next_line() {
+            // A run goes on when nobody reads its progress.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    /// Gives the terminal back before the report is written.
+    fn end(&mut self) {
+        self.screen = None;
+    }
+}
