@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use loadgen::find_max::Slo;
 use loadgen::plan::Shard;
 use loadgen::schedule::{Rate, Stage};
 use loadgen::smoke::Service;
 use loadgen::threshold::Threshold;
 use loadgen::units;
 
-pub(crate) use groups::{Exports, Place, Sending};
+pub(crate) use groups::{Exports, Place, Sending, write};
 
 /// Load for the three services: schedules fixed before the run, every reply checked.
 ///
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Ask golden requests of every path, one after another; 1 on any wrong byte, in under 5 s
     Smoke(Smoke),
+    /// Find the highest constant rate that meets an objective
+    FindMax(Box<FindMax>),
     /// Make one report of several, such as those of shards, or other formats of one
     Merge(Merge),
 }
@@ -100,6 +103,34 @@ pub(crate) struct Stages(pub(crate) Vec<Stage>);
 
 fn stages(text: &str) -> Result<Stages, String> {
     loadgen::schedule::parse_stages(text).map(Stages)
+}
+
+/// A search.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FindMax {
+    #[command(flatten)]
+    pub(crate) sending: Sending,
+    /// What every step must meet, with commas between: `p99<20ms,errors<0.1%`
+    #[arg(long, value_name = "LIMITS")]
+    pub(crate) slo: Slo,
+    /// First rate to try
+    #[arg(long, value_name = "RATE", default_value = "100")]
+    pub(crate) from: Rate,
+    /// Highest rate to try
+    #[arg(long, value_name = "RATE", default_value = "1000000")]
+    pub(crate) to: Rate,
+    /// Length of each step
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
+    pub(crate) step: Duration,
+    /// How near the answer must be to a rate that fails
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = units::share)]
+    pub(crate) precision: f64,
+    /// Begin no step later than this
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = units::duration)]
+    pub(crate) max_time: Duration,
+    /// Write the steps and the answer as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// Reports of one load.

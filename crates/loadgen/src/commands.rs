@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use loadgen::failure::Failure;
 
 pub(crate) use figures::merge;
-pub(crate) use load::run;
+pub(crate) use load::{find_max, run};
 pub(crate) use smoke::smoke;
 
 /// What the exit code tells of a command that came to its end.
@@ -49,4 +49,11 @@ fn print(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .context("cannot write the report")
         .map_err(Failure::io)
+}
+
+/// Writes JSON with a line feed at the end.
+fn write_json(path: &std::path::Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    crate::args::write(path, text.as_bytes())
 }

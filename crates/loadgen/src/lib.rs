@@ -9,11 +9,13 @@
 //! * [`live`], [`screen`]: how it goes meanwhile.
 //! * [`report`], [`threshold`]: the figures, and limits on them.
 //! * [`smoke`]: golden requests for every path.
+//! * [`find_max`]: several runs, to find a rate.
 
 pub mod check;
 pub mod client;
 pub mod corpus;
 pub mod failure;
+pub mod find_max;
 pub mod live;
 pub mod plan;
 pub mod random;

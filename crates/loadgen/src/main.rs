@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => commands::run(&options),
         Command::Smoke(options) => commands::smoke(&options),
+        Command::FindMax(options) => commands::find_max(&options),
         Command::Merge(options) => commands::merge(&options),
     };
     match done {

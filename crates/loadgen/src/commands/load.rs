@@ -1,11 +1,13 @@
 //! Commands that send load.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use loadgen::failure::Failure;
+use loadgen::find_max::{self, Limit, Step};
 use loadgen::live::Live;
 use loadgen::plan::settings::Pace;
 use loadgen::plan::{Plan, Settings};
@@ -14,9 +16,11 @@ use loadgen::run::{self, Signals, Snapshot};
 use loadgen::screen::Screen;
 use loadgen::target::Target;
 
-use super::{Verdict, print, runtime};
-use crate::args::{Run, Sending};
+use super::{Verdict, print, runtime, write_json};
+use crate::args::{FindMax, Run, Sending};
 
+/// For a connect and for a reply in a search, where overload is sought and must end soon.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a run may wait for its begin.
 const MAX_AHEAD: Duration = Duration::from_hours(1);
 
@@ -93,6 +97,52 @@ async fn versions(sending: &Sending, settings: &Settings) -> Vec<host::Version> 
         }
     }
     host::versions(&targets, &sending.admins, settings.allow_remote).await
+}
+
+/// `loadgen find-max`.
+pub(crate) fn find_max(options: &FindMax) -> Result<Verdict, Failure> {
+    let mut settings = options.sending.settings().map_err(Failure::usage)?;
+    if options.sending.timeout.is_none() {
+        settings.timeout = SEARCH_TIMEOUT;
+    }
+    settings.pace = Pace::Rate(options.from);
+    settings.duration = Some(options.step);
+    let plan = settings.plan().map_err(Failure::usage)?;
+    let labels: BTreeSet<&str> = plan.scenarios.iter().map(|s| s.label.as_str()).collect();
+    if let Some(strange) = options.slo.labels().find(|label| !labels.contains(label)) {
+        let error = anyhow::anyhow!("--slo {}: no scenario {strange}", options.slo);
+        return Err(Failure::usage(error));
+    }
+    let search = find_max::Options {
+        slo: options.slo.clone(),
+        from: options.from,
+        to: options.to,
+        step: options.step,
+        precision: options.precision,
+        max_time: options.max_time,
+    };
+    print(&format!("{}\n", Step::head()))?;
+    let mut printed = Ok(());
+    let answer = runtime()?.block_on(find_max::find(
+        &plan,
+        &search,
+        |step| {
+            if printed.is_ok() {
+                printed = print(&format!("{}\n", step.line()));
+            }
+        },
+        |_| {},
+    ))?;
+    printed?;
+    print(&format!("{}\n", answer.sentence()))?;
+    if let Some(path) = &options.json {
+        write_json(path, &answer).map_err(Failure::io)?;
+    }
+    Ok(match (answer.limit, answer.rate) {
+        (Limit::Tool, _) => Verdict::TooSlow,
+        (_, Some(_)) => Verdict::Good,
+        (_, None) => Verdict::Failed,
+    })
 }
 
 /// What is run in a few words.
