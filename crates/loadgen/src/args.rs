@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Smoke(Smoke),
     /// Find the highest constant rate that meets an objective
     FindMax(Box<FindMax>),
+    /// Say what two reports differ in, and whether that is more than chance; 1 if B is worse
+    Compare(Compare),
     /// Make one report of several, such as those of shards, or other formats of one
     Merge(Merge),
 }
@@ -129,6 +131,21 @@ pub(crate) struct FindMax {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = units::duration)]
     pub(crate) max_time: Duration,
     /// Write the steps and the answer as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Two reports.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Compare {
+    /// Report of the run to compare with, as JSON
+    pub(crate) a: PathBuf,
+    /// Report of the other run
+    pub(crate) b: PathBuf,
+    /// Changes up to this are as good as none
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = units::share)]
+    pub(crate) tolerance: f64,
+    /// Write the comparison as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use loadgen::failure::Failure;
 
-pub(crate) use figures::merge;
+pub(crate) use figures::{compare, merge};
 pub(crate) use load::{find_max, run};
 pub(crate) use smoke::smoke;
 

@@ -10,9 +10,11 @@
 //! * [`report`], [`threshold`]: the figures, and limits on them.
 //! * [`smoke`]: golden requests for every path.
 //! * [`find_max`]: several runs, to find a rate.
+//! * [`compare`]: what figures mean against others.
 
 pub mod check;
 pub mod client;
+pub mod compare;
 pub mod corpus;
 pub mod failure;
 pub mod find_max;

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run(&options),
         Command::Smoke(options) => commands::smoke(&options),
         Command::FindMax(options) => commands::find_max(&options),
+        Command::Compare(options) => commands::compare(&options),
         Command::Merge(options) => commands::merge(&options),
     };
     match done {

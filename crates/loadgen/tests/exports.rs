@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use loadgen::compare::{Verdict, compare};
 use loadgen::report::{csv, hlog, html, json, merge};
 use serde_json::Value;
 
@@ -224,4 +225,46 @@ fn only_reports_of_one_load_are_merged() {
     let day_after = made::report(90_000, 2, |_, _| 10);
     assert!(merge::merge(vec![report, day_after]).is_err());
     assert!(merge::merge(Vec::new()).is_err());
+}
+
+#[test]
+fn comparisons_tell_worse_and_better_from_noise() {
+    let verdict = |a: u64, b: u64, seeds: (u64, u64)| {
+        let a = made::report(1, 30, noisy(a, seeds.0));
+        let b = made::report(1, 30, noisy(b, seeds.1));
+        compare(&a, &b, 0.05)
+    };
+    let same = verdict(10_000, 10_000, (1, 2));
+    assert_eq!(same.verdict, Verdict::Same, "{same}");
+    let worse = verdict(10_000, 12_000, (1, 2));
+    assert_eq!(worse.verdict, Verdict::Worse, "{worse}");
+    let median = &worse.figures[0];
+    let (low, high) = median.interval.unwrap();
+    assert!(
+        median.name == "p50" && low <= median.change && median.change <= high,
+        "{worse}"
+    );
+    assert!((0.15..0.25).contains(&median.change), "{worse}");
+    let better = verdict(12_000, 10_000, (1, 2));
+    assert_eq!(better.verdict, Verdict::Better, "{better}");
+    assert!(
+        better.to_string().contains("Verdict: B is better"),
+        "{better}"
+    );
+}
+
+#[test]
+fn short_and_unlike_runs_are_named_as_such() {
+    let (a, mut b) = (
+        made::report(1, 3, |_, _| 10),
+        made::report(1, 3, |_, _| 900),
+    );
+    b.plan.connections += 1;
+    b.host.cpus += 1;
+    let comparison = compare(&a, &b, 0.05);
+    assert_eq!(comparison.verdict, Verdict::Unclear);
+    let notes = comparison.warnings.join("\n");
+    for part in ["too short", "different machines", "loads differ"] {
+        assert!(notes.contains(part), "{part} in {notes}");
+    }
 }
