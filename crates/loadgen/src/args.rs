@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use loadgen::cost::Load;
 use loadgen::find_max::Slo;
 use loadgen::plan::Shard;
 use loadgen::schedule::{Rate, Stage};
 use loadgen::smoke::Service;
+use loadgen::target::Target;
 use loadgen::threshold::Threshold;
 use loadgen::units;
 
@@ -37,10 +39,14 @@ pub(crate) enum Command {
     Smoke(Smoke),
     /// Find the highest constant rate that meets an objective
     FindMax(Box<FindMax>),
+    /// Load every service alone and all together, and print the scoreboard of the live tests
+    LiveTest(Box<LiveTest>),
     /// Say what two reports differ in, and whether that is more than chance; 1 if B is worse
     Compare(Compare),
     /// Make one report of several, such as those of shards, or other formats of one
     Merge(Merge),
+    /// Turn measured requests a second into nodes, pods and dollars an hour
+    Plan(CostPlan),
 }
 
 /// Golden requests.
@@ -135,6 +141,49 @@ pub(crate) struct FindMax {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// The scoreboard.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LiveTest {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Where /blockchain is, if elsewhere
+    #[arg(long, value_name = "URL")]
+    pub(crate) blockchain: Option<Target>,
+    /// Where /qrcode is, if elsewhere
+    #[arg(long, value_name = "URL")]
+    pub(crate) qrcode: Option<Target>,
+    /// Where /twitter is, if elsewhere
+    #[arg(long, value_name = "URL")]
+    pub(crate) twitter: Option<Target>,
+    /// User ids for /twitter, one a line; only the shape of its replies is checked then
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
+    /// Recorded requests for /twitter with their replies; with neither it is left out
+    #[arg(long, value_name = "FILE", conflicts_with = "users")]
+    pub(crate) twitter_corpus: Option<PathBuf>,
+    /// Length of each of the tests
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
+    pub(crate) duration: Duration,
+    /// Connections to each service
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    pub(crate) connections: u16,
+    /// Threads of the tool
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+    /// Open loop, at so much of the rates of the original tests, instead of a closed loop
+    #[arg(long, value_name = "PERCENT", value_parser = units::share)]
+    pub(crate) share: Option<f64>,
+    /// Of requests
+    #[arg(long, value_name = "N", default_value_t = 15_619)]
+    pub(crate) seed: u64,
+    /// Write the scoreboard as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// No progress on standard error
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
 /// Two reports.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Compare {
@@ -161,6 +210,58 @@ pub(crate) struct Merge {
     pub(crate) fail_if: Vec<Threshold>,
     #[command(flatten)]
     pub(crate) exports: Exports,
+}
+
+/// What it costs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CostPlan {
+    /// Dollars an hour that may be spent
+    #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
+    pub(crate) budget: f64,
+    /// Prices, in the shape of benches/prices.toml
+    #[arg(long, value_name = "FILE", default_value = "benches/prices.toml")]
+    pub(crate) prices: PathBuf,
+    /// Scoreboard of `live-test --json`, or report of `run --json`: what was measured
+    #[arg(long, value_name = "FILE", requires = "server_vcpus")]
+    pub(crate) measured: Option<PathBuf>,
+    /// vCPUs that the measured service had
+    #[arg(long, value_name = "N", requires = "measured", value_parser = dollars)]
+    pub(crate) server_vcpus: Option<f64>,
+    /// What one vCPU does: blockchain, qrcode or twitter = requests a second; may be repeated
+    #[arg(long = "per-vcpu", value_name = "SERVICE=RATE")]
+    pub(crate) per_vcpu: Vec<Load>,
+    /// What is wanted: SERVICE=RATE; may be repeated [default: the original live tests]
+    #[arg(long = "load", value_name = "SERVICE=RATE")]
+    pub(crate) loads: Vec<Load>,
+    /// What nodes are
+    #[arg(long, value_name = "NAME", default_value = "c8g.large")]
+    pub(crate) node: String,
+    /// The database; `none` without /twitter
+    #[arg(long, value_name = "NAME", default_value = "db.r7g.xlarge")]
+    pub(crate) database: String,
+    /// How busy a vCPU may be
+    #[arg(long, value_name = "PERCENT", default_value = "70%", value_parser = units::share)]
+    pub(crate) utilisation: f64,
+    /// vCPUs of each node that the system and its agents take
+    #[arg(long, value_name = "N", default_value = "0.2", value_parser = dollars)]
+    pub(crate) reserved_vcpus: f64,
+    /// Nodes at least, so that one may fail
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) min_nodes: u32,
+    /// Write the plan as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// A number from above 0 to a million.
+fn dollars(text: &str) -> Result<f64, &'static str> {
+    let wrong = "a number above 0, up to 1000000";
+    let number: f64 = text.parse().map_err(|_| wrong)?;
+    if number > 0.0 && number <= 1e6 {
+        Ok(number)
+    } else {
+        Err(wrong)
+    }
 }
 
 #[cfg(test)]

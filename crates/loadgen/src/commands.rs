@@ -9,8 +9,8 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use loadgen::failure::Failure;
 
-pub(crate) use figures::{compare, merge};
-pub(crate) use load::{find_max, run};
+pub(crate) use figures::{compare, merge, plan};
+pub(crate) use load::{find_max, live_test, run};
 pub(crate) use smoke::smoke;
 
 /// What the exit code tells of a command that came to its end.

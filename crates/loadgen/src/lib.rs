@@ -9,16 +9,18 @@
 //! * [`live`], [`screen`]: how it goes meanwhile.
 //! * [`report`], [`threshold`]: the figures, and limits on them.
 //! * [`smoke`]: golden requests for every path.
-//! * [`find_max`]: several runs, to find a rate.
-//! * [`compare`]: what figures mean against others.
+//! * [`find_max`], [`live_test`]: several runs, to find a rate or to fill a scoreboard.
+//! * [`compare`], [`cost`]: what figures mean against others, and in dollars.
 
 pub mod check;
 pub mod client;
 pub mod compare;
 pub mod corpus;
+pub mod cost;
 pub mod failure;
 pub mod find_max;
 pub mod live;
+pub mod live_test;
 pub mod plan;
 pub mod random;
 pub mod record;

@@ -29,8 +29,10 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run(&options),
         Command::Smoke(options) => commands::smoke(&options),
         Command::FindMax(options) => commands::find_max(&options),
+        Command::LiveTest(options) => commands::live_test(&options),
         Command::Compare(options) => commands::compare(&options),
         Command::Merge(options) => commands::merge(&options),
+        Command::Plan(options) => commands::plan(&options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -5,19 +5,21 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use loadgen::failure::Failure;
 use loadgen::find_max::{self, Limit, Step};
 use loadgen::live::Live;
+use loadgen::live_test::{self, Scoreboard};
 use loadgen::plan::settings::Pace;
-use loadgen::plan::{Plan, Settings};
+use loadgen::plan::{Plan, Settings, Spec, spec::Kind};
 use loadgen::report::{Report, host, text};
 use loadgen::run::{self, Signals, Snapshot};
+use loadgen::schedule::Rate;
 use loadgen::screen::Screen;
 use loadgen::target::Target;
 
 use super::{Verdict, print, runtime, write_json};
-use crate::args::{FindMax, Run, Sending};
+use crate::args::{FindMax, LiveTest, Run, Sending};
 
 /// For a connect and for a reply in a search, where overload is sought and must end soon.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -143,6 +145,117 @@ pub(crate) fn find_max(options: &FindMax) -> Result<Verdict, Failure> {
         (_, Some(_)) => Verdict::Good,
         (_, None) => Verdict::Failed,
     })
+}
+
+/// `loadgen live-test`.
+pub(crate) fn live_test(options: &LiveTest) -> Result<Verdict, Failure> {
+    let (specs, note) = services(options).map_err(Failure::usage)?;
+    let load = match options.share {
+        None => "closed loop".to_owned(),
+        Some(share) => format!("open loop at {:.1} % of the original rates", share * 100.0),
+    };
+    let duration_s = options.duration.as_secs_f64();
+    let mut board = Scoreboard::new(load, options.connections, duration_s);
+    board.notes.extend(note);
+    let mut tests: Vec<(&str, Vec<Spec>)> = Vec::new();
+    tests.extend(specs.iter().map(|spec| ("alone", vec![spec.clone()])));
+    if specs.len() > 1 {
+        tests.push(("mixed", specs));
+    }
+    let runtime = runtime()?;
+    let mut signals = Signals::default();
+    let mut is_valid = true;
+    for (test, specs) in tests {
+        let settings = live_settings(options, specs).map_err(Failure::usage)?;
+        let plan = settings.plan().map_err(Failure::usage)?;
+        let labels: Vec<&str> = plan.scenarios.iter().map(|s| s.label.as_str()).collect();
+        let title = format!("{test}: {}", labels.join(", "));
+        let mut progress = Progress::new(&plan, &title, options.quiet);
+        let show = |snapshot: &Snapshot| progress.show(snapshot);
+        let outcome = runtime.block_on(run::run(&plan, &mut signals, show))?;
+        progress.end();
+        let report = Report::new(&plan, &outcome, &[]);
+        is_valid &= report.valid;
+        board.add(test, &report);
+        if outcome.stopped {
+            board
+                .notes
+                .push("stopped before all tests were done".to_owned());
+            break;
+        }
+    }
+    print(&board.text())?;
+    if let Some(path) = &options.json {
+        write_json(path, &board).map_err(Failure::io)?;
+    }
+    Ok(if !is_valid {
+        Verdict::TooSlow
+    } else if board.failed() {
+        Verdict::Failed
+    } else {
+        Verdict::Good
+    })
+}
+
+/// The services that can be tested, and why one is left out.
+fn services(options: &LiveTest) -> anyhow::Result<(Vec<Spec>, Option<String>)> {
+    let spec = |kind, target: &Option<Target>| {
+        let mut spec = Spec::new(kind);
+        spec.target = target.clone().or_else(|| options.place.target.clone());
+        spec
+    };
+    let mut specs = vec![
+        spec(Kind::Qrcode, &options.qrcode),
+        spec(Kind::Blockchain, &options.blockchain),
+    ];
+    let mut twitter = spec(Kind::Twitter, &options.twitter);
+    twitter.users.clone_from(&options.users);
+    twitter.corpus.clone_from(&options.twitter_corpus);
+    let mut note = None;
+    if twitter.users.is_some() || twitter.corpus.is_some() {
+        specs.push(twitter);
+    } else {
+        let text =
+            "twitter is left out: --users FILE or --twitter-corpus FILE says whom to ask about";
+        note = Some(text.to_owned());
+    }
+    // With a target for some services only, those are tested.
+    specs.retain(|spec| spec.target.is_some());
+    if specs.is_empty() {
+        bail!("no target; say --target, or --qrcode, --blockchain and --twitter");
+    }
+    Ok((specs, note))
+}
+
+fn live_settings(options: &LiveTest, mut specs: Vec<Spec>) -> anyhow::Result<Settings> {
+    let mut settings = Settings {
+        allow_remote: options.place.allow_remote,
+        duration: Some(options.duration),
+        connections: options.connections,
+        threads: options.threads,
+        seed: options.seed,
+        pace: Pace::Closed,
+        ..Settings::default()
+    };
+    if let Some(share) = options.share {
+        let mut all = 0.0;
+        for spec in &mut specs {
+            let service = spec.kind.name().parse().map_err(anyhow::Error::msg)?;
+            let rate = live_test::original(service).rate;
+            all += rate * share;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a whole number below a million"
+            )]
+            let weight = rate as u64;
+            spec.weight = weight;
+        }
+        let rate = Rate::new(all).context("--share leaves nothing to send")?;
+        settings.pace = Pace::Rate(rate);
+    }
+    settings.scenarios = specs;
+    Ok(settings)
 }
 
 /// What is run in a few words.
