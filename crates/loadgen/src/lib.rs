@@ -6,19 +6,29 @@
 //! * [`client`]: one connection.
 //! * [`record`]: what happened.
 //! * [`plan`], [`run`]: all of them together.
-//! * [`smoke`]: golden requests for every path.
+//! * [`live`], [`screen`]: how it goes meanwhile.
 //! * [`report`], [`threshold`]: the figures, and limits on them.
+//! * [`smoke`]: golden requests for every path.
+//! * [`find_max`], [`live_test`]: several runs, to find a rate or to fill a scoreboard.
+//! * [`compare`], [`cost`]: what figures mean against others, and in dollars.
 
 pub mod check;
 pub mod client;
+pub mod compare;
 pub mod corpus;
+pub mod cost;
 pub mod failure;
+pub mod find_max;
+pub mod live;
+pub mod live_test;
 pub mod plan;
 pub mod random;
 pub mod record;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod screen;
 pub mod smoke;
 pub mod target;
 pub mod threshold;
+pub mod units;

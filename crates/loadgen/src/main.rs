@@ -2,7 +2,6 @@
 
 mod args;
 mod commands;
-mod scenario;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -29,6 +28,11 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => commands::run(&options),
         Command::Smoke(options) => commands::smoke(&options),
+        Command::FindMax(options) => commands::find_max(&options),
+        Command::LiveTest(options) => commands::live_test(&options),
+        Command::Compare(options) => commands::compare(&options),
+        Command::Merge(options) => commands::merge(&options),
+        Command::Plan(options) => commands::plan(&options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

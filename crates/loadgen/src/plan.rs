@@ -1,6 +1,12 @@
 //! What a run means: scenarios and their weights, load, limits.
 
+pub mod file;
+pub mod settings;
+pub mod spec;
+
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::TeamLine;
@@ -8,8 +14,11 @@ use crate::corpus::Item;
 use crate::random::Random;
 use crate::schedule::Schedule;
 
+pub use settings::Settings;
+pub use spec::Spec;
+
 /// How requests are spread over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Load {
     /// Each connection sends as soon as its last reply is there.
     Closed {
@@ -27,19 +36,22 @@ pub enum Load {
 pub enum Share {
     /// Every one.
     All,
+    /// Every one while that takes less than a fifth of a thread's time, and as many as fit in that
+    /// otherwise.
+    Auto,
     /// One of so many, drawn at random.
     Sample(u64),
     /// None, except for their status.
     None,
 }
 
-impl Share {
-    /// Whether the next reply is checked.
-    pub fn includes_next(self, random: &mut Random) -> bool {
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::All => true,
-            Self::Sample(of) => random.below(of) == 0,
-            Self::None => false,
+            Self::All => f.write_str("all"),
+            Self::Auto => f.write_str("auto"),
+            Self::Sample(of) => write!(f, "sample:{of}"),
+            Self::None => f.write_str("none"),
         }
     }
 }
@@ -50,11 +62,48 @@ impl std::str::FromStr for Share {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "all" => Ok(Self::All),
+            "auto" => Ok(Self::Auto),
             "none" => Ok(Self::None),
             _ => match text.strip_prefix("sample:").map(str::parse) {
                 Some(Ok(of)) if of > 0 => Ok(Self::Sample(of)),
-                _ => Err("all, none or sample:N with N from 1"),
+                _ => Err("auto, all, none or sample:N with N from 1"),
             },
+        }
+    }
+}
+
+/// One of several instances of the tool that send a load together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, from 0.
+    pub index: u64,
+    /// How many there are, from 1.
+    pub of: u64,
+}
+
+impl Shard {
+    /// The whole load.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "a shard is K/N: number K, from 0, of N, which are up to 1000";
+        let (index, of) = text.split_once('/').ok_or(wrong)?;
+        let index = index.parse().map_err(|_| wrong)?;
+        let of = of.parse().map_err(|_| wrong)?;
+        if index < of && of <= 1000 {
+            Ok(Self { index, of })
+        } else {
+            Err(wrong)
         }
     }
 }
@@ -100,10 +149,10 @@ impl Prepared {
 }
 
 /// Everything that a run needs to know.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// At least one.
-    pub scenarios: Vec<Scenario>,
+    pub scenarios: Arc<[Scenario]>,
     /// The different addresses of the scenarios.
     pub addresses: Vec<SocketAddr>,
     /// How requests are spread over time.
@@ -118,6 +167,8 @@ pub struct Plan {
     pub check: Share,
     /// For the order of scenarios.
     pub seed: u64,
+    /// Which part of the load is sent from here.
+    pub shard: Shard,
     /// Sends that begin later than this after they are due are late.
     pub tolerance: Duration,
     /// Share of sends that may be late because of the tool.
@@ -130,8 +181,7 @@ impl Plan {
         if self.scenarios.len() == 1 {
             return 0;
         }
-        let total = self.scenarios.iter().map(|scenario| scenario.weight).sum();
-        let mut drawn = random.below(total);
+        let mut drawn = random.below(self.weights());
         for (place, scenario) in self.scenarios.iter().enumerate() {
             match drawn.checked_sub(scenario.weight) {
                 Some(rest) => drawn = rest,
@@ -139,5 +189,19 @@ impl Plan {
             }
         }
         0
+    }
+
+    /// The same with another load.
+    #[must_use]
+    pub fn with_load(&self, load: Load) -> Self {
+        Self {
+            load,
+            ..self.clone()
+        }
+    }
+
+    /// The sum of all weights.
+    pub fn weights(&self) -> u64 {
+        self.scenarios.iter().map(|scenario| scenario.weight).sum()
     }
 }

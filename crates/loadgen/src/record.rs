@@ -3,90 +3,29 @@
 //! Memory is the same however long a run is, except a few bytes for each second of it.
 
 mod lateness;
+mod second;
+mod times;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::check::Wrong;
 use crate::client::Failure;
+use crate::corpus::Expect;
 
 pub use lateness::{Departure, Lateness};
+pub use second::{Second, Tally};
+pub use times::{BrokenTimes, PackedTimes, Times};
 
-/// Times are exact to three digits from a microsecond on.
-const SIGNIFICANT_DIGITS: u8 = 3;
-/// Largest time that is told apart, in nanoseconds; the longest timeout is below.
-const MAX_NANOS: u64 = 600_000_000_000;
+use second::Current;
+pub(crate) use second::merge as merge_timelines;
+
 /// Wrong answers that are kept for the report, for each scenario and thread.
-const MAX_EXAMPLES: usize = 5;
+const MAX_EXAMPLES: usize = 10;
 /// How much of each is kept, in bytes.
 const MAX_EXAMPLE_BYTES: usize = 2000;
 /// Seconds of a timeline; longer runs add up in the last.
 const MAX_SECONDS: usize = 4 * 3600;
-
-/// Times of one kind.
-#[derive(Clone, Debug)]
-pub struct Times(Histogram<u64>);
-
-impl Default for Times {
-    fn default() -> Self {
-        let histogram = Histogram::new_with_bounds(1000, MAX_NANOS, SIGNIFICANT_DIGITS);
-        Self(histogram.expect("the bounds are legal"))
-    }
-}
-
-impl Times {
-    /// Counts a time.
-    pub fn add(&mut self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.0.saturating_record(nanos);
-    }
-
-    /// Adds the times of another thread.
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "all have equal bounds, so that nothing is out of range"
-    )]
-    pub fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("equal bounds");
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// A percentile in milliseconds, from 0 to 100; 0 without times.
-    pub fn percentile_ms(&self, percentile: f64) -> f64 {
-        ms(self.0.value_at_percentile(percentile).min(self.0.max()))
-    }
-
-    /// The mean in milliseconds.
-    pub fn mean_ms(&self) -> f64 {
-        self.0.mean() / 1e6
-    }
-
-    /// The shortest in milliseconds.
-    pub fn min_ms(&self) -> f64 {
-        ms(self.0.min())
-    }
-
-    /// The longest in milliseconds.
-    pub fn max_ms(&self) -> f64 {
-        ms(self.0.max())
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-fn ms(nanos: u64) -> f64 {
-    nanos as f64 / 1e6
-}
 
 /// A wrong answer, kept for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +34,32 @@ pub struct Example {
     pub target: String,
     /// Why it is wrong.
     pub reason: &'static str,
+    /// The beginning of what a right body is; of a chain, as JSON.
+    pub expected: String,
     /// The beginning of the reply's body.
     pub body: String,
+}
+
+impl Example {
+    fn new(wrong: Wrong, target: &str, expect: &Expect, body: &[u8]) -> Self {
+        let cut = |bytes: &[u8]| {
+            let shown = &bytes[..bytes.len().min(MAX_EXAMPLE_BYTES)];
+            String::from_utf8_lossy(shown).into_owned()
+        };
+        let expected = match expect {
+            Expect::Rest(rest) => format!("(team line){}", cut(rest)),
+            Expect::Body(body) => cut(body),
+            Expect::Chain(chain) => format!("(team line, packed){}", cut(chain.json.as_bytes())),
+            Expect::Contacts => "(team line)(contacts)".to_owned(),
+            Expect::Any => "(anything)".to_owned(),
+        };
+        Self {
+            target: target.chars().take(MAX_EXAMPLE_BYTES).collect(),
+            reason: wrong.reason(),
+            expected,
+            body: cut(body),
+        }
+    }
 }
 
 /// How one request ended.
@@ -113,6 +76,8 @@ pub enum End<'a> {
         wrong: Wrong,
         /// What was asked.
         target: &'a str,
+        /// What a right reply is.
+        expect: &'a Expect,
         /// The reply's body.
         body: &'a [u8],
     },
@@ -120,17 +85,6 @@ pub enum End<'a> {
     Status(u16),
     /// No whole reply.
     Failed(Failure),
-}
-
-/// One second of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Second {
-    /// Requests that ended in it.
-    pub done: u64,
-    /// Those that did not end well.
-    pub errors: u64,
-    /// The longest response time, in nanoseconds.
-    pub max_nanos: u64,
 }
 
 /// What happened to one scenario, on one thread or all.
@@ -156,8 +110,12 @@ pub struct Record {
     pub bytes_out: u64,
     /// A few wrong replies.
     pub examples: Vec<Example>,
-    /// What happened when.
+    /// What happened in each second; the last one is there after [`Record::finish`].
     pub timeline: Vec<Second>,
+    /// The longest time between two ends, or the start and the first one; of one thread.
+    pub max_pause: Duration,
+    last_end: Duration,
+    current: Current,
 }
 
 impl Record {
@@ -176,32 +134,46 @@ impl Record {
             End::Wrong {
                 wrong,
                 target,
+                expect,
                 body,
             } => {
                 self.checked += 1;
                 *self.wrong.entry(wrong.reason()).or_default() += 1;
                 if self.examples.len() < MAX_EXAMPLES {
-                    let shown = &body[..body.len().min(MAX_EXAMPLE_BYTES)];
-                    self.examples.push(Example {
-                        target: target.chars().take(MAX_EXAMPLE_BYTES).collect(),
-                        reason: wrong.reason(),
-                        body: String::from_utf8_lossy(shown).into_owned(),
-                    });
+                    self.examples
+                        .push(Example::new(wrong, target, expect, body));
                 }
             }
             End::Status(status) => *self.statuses.entry(status).or_default() += 1,
             End::Failed(failure) => *self.failures.entry(failure.name()).or_default() += 1,
         }
-        let second = usize::try_from(ended.as_secs()).unwrap_or(usize::MAX);
+        self.roll_to(ended);
+        self.current.add(response, !is_good);
+        self.max_pause = self.max_pause.max(ended.saturating_sub(self.last_end));
+        self.last_end = self.last_end.max(ended);
+    }
+
+    /// Counts bytes that were sent, and those of a reply.
+    pub fn add_bytes(&mut self, sent: usize, received: usize) {
+        self.bytes_out += sent as u64;
+        self.bytes_in += received as u64;
+        self.current.tally.bytes_in += received as u64;
+    }
+
+    /// Closes the seconds before `now`.
+    pub fn roll_to(&mut self, now: Duration) {
+        let second = usize::try_from(now.as_secs()).unwrap_or(usize::MAX);
         let second = second.min(MAX_SECONDS - 1);
-        if self.timeline.len() <= second {
-            self.timeline.resize(second + 1, Second::default());
+        while self.timeline.len() < second {
+            self.timeline.push(self.current.take());
         }
-        let second = &mut self.timeline[second];
-        second.done += 1;
-        second.errors += u64::from(!is_good);
-        let nanos = u64::try_from(response.as_nanos()).unwrap_or(u64::MAX);
-        second.max_nanos = second.max_nanos.max(nanos);
+    }
+
+    /// Closes the second under way.
+    pub fn finish(&mut self) {
+        if self.current.tally.done > 0 && self.timeline.len() < MAX_SECONDS {
+            self.timeline.push(self.current.take());
+        }
     }
 
     /// Requests that ended, well or not.
@@ -219,7 +191,7 @@ impl Record {
         self.wrong.values().sum()
     }
 
-    /// Adds what happened elsewhere.
+    /// Adds what happened elsewhere, after both are finished.
     pub fn merge(&mut self, other: &Self) {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
@@ -233,15 +205,8 @@ impl Record {
         let room = MAX_EXAMPLES.saturating_sub(self.examples.len());
         self.examples
             .extend(other.examples.iter().take(room).cloned());
-        if self.timeline.len() < other.timeline.len() {
-            self.timeline
-                .resize(other.timeline.len(), Second::default());
-        }
-        for (second, more) in self.timeline.iter_mut().zip(&other.timeline) {
-            second.done += more.done;
-            second.errors += more.errors;
-            second.max_nanos = second.max_nanos.max(more.max_nanos);
-        }
+        self.max_pause = self.max_pause.max(other.max_pause);
+        second::merge(&mut self.timeline, &other.timeline, 0);
     }
 }
 
@@ -258,6 +223,7 @@ mod tests {
     use super::{End, Record};
     use crate::check::Wrong;
     use crate::client::Failure;
+    use crate::corpus::Expect;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -276,6 +242,7 @@ mod tests {
             free = sent + took;
             record.add(due, sent, free, End::Good { checked: true });
         }
+        record.finish();
         assert!((record.service.percentile_ms(90.0) - 1.0).abs() < 0.01);
         // Waits of 1000, 901, 802, ... 10 for eleven of twenty.
         assert!((record.response.percentile_ms(50.0) - 10.0).abs() < 1.0);
@@ -286,7 +253,7 @@ mod tests {
             record
                 .timeline
                 .iter()
-                .map(|second| second.done)
+                .map(|second| second.tally.done)
                 .sum::<u64>(),
             20
         );
@@ -299,6 +266,7 @@ mod tests {
         let wrong = End::Wrong {
             wrong: Wrong::Bytes,
             target: "/a",
+            expect: &Expect::Body(b"c".to_vec()),
             body: b"b",
         };
         for end in [End::Good { checked: true }, wrong, End::Status(503)] {
@@ -307,6 +275,8 @@ mod tests {
         for end in [End::Good { checked: false }, End::Failed(Failure::Timeout)] {
             two.add(ms(0), ms(1), ms(2001), end);
         }
+        one.finish();
+        two.finish();
         one.merge(&two);
         assert_eq!(
             (one.done(), one.good, one.errors(), one.checked),
@@ -316,6 +286,11 @@ mod tests {
         assert_eq!(one.failures["timeout"], 1);
         assert_eq!(one.examples[0].target, "/a");
         assert_eq!(one.timeline.len(), 3);
-        assert_eq!(one.timeline[2].errors, 1);
+        assert_eq!(one.timeline[2].tally.errors, 1);
+        assert_eq!(one.timeline[0].times.unpack().unwrap().len(), 3);
+        assert_eq!(
+            (one.max_pause, one.examples[0].expected.as_str()),
+            (ms(2001), "c")
+        );
     }
 }

@@ -1,31 +1,37 @@
-//! The figures of a run, for people and programs.
+//! The figures of a run, for people and programs; one exporter per file.
 
+pub mod csv;
+pub mod hlog;
+pub mod host;
+pub mod html;
+pub mod json;
+pub mod merge;
+pub mod row;
 pub mod text;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::plan::{Load, Plan, Share};
-use crate::record::{Record, Times};
+use crate::plan::{Load, Plan};
+use crate::record::Times;
 use crate::run::Outcome;
 use crate::threshold::Threshold;
 
+pub use host::{Host, Version};
+pub use row::{ExampleReport, Row, TimesReport};
+
 /// The name of the format, with its version; `report.schema.json` of this crate describes it.
-pub const FORMAT: &str = "tripod-loadgen-report/1";
-/// The percentiles of every report.
-const PERCENTILES: [f64; 12] = [
-    1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.99, 100.0,
-];
+pub const FORMAT: &str = "tripod-loadgen-report/2";
 
 /// Everything that is reported.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// [`FORMAT`].
-    pub format: &'static str,
+    pub format: String,
     /// The version of the tool.
-    pub version: &'static str,
+    pub version: String,
     /// Whether the figures are those of the target.
     pub valid: bool,
     /// Why not.
@@ -34,8 +40,14 @@ pub struct Report {
     pub stopped: bool,
     /// Requests without an end when it was stopped.
     pub cut: u64,
+    /// Reports that were merged into this one.
+    pub merged: u64,
+    /// When it began, in seconds since 1970.
+    pub started_at: f64,
     /// The machine the tool ran on.
     pub host: Host,
+    /// What the targets say of themselves.
+    pub targets: Vec<Version>,
     /// What was asked for.
     pub plan: PlanReport,
     /// From the first send to the last end.
@@ -48,6 +60,8 @@ pub struct Report {
     pub busiest_thread: f64,
     /// Did the tool keep its schedule; nothing in closed loop.
     pub lateness: Option<LatenessReport>,
+    /// One for each stage, if there is more than one.
+    pub stages: Vec<StageReport>,
     /// One row for each scenario.
     pub scenarios: Vec<Row>,
     /// All together.
@@ -56,25 +70,13 @@ pub struct Report {
     pub thresholds: Vec<Verdict>,
 }
 
-/// A machine.
-#[derive(Clone, Debug, Serialize)]
-pub struct Host {
-    /// The architecture.
-    pub arch: &'static str,
-    /// Processors that the tool may use.
-    pub cpus: usize,
-    /// The processor's name, if the system tells.
-    pub cpu: Option<String>,
-    /// The kernel's version, if the system tells.
-    pub kernel: Option<String>,
-}
-
 /// What was asked for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlanReport {
     /// `open` or `closed`.
-    pub load: &'static str,
-    /// Requests a second; nothing in closed loop.
+    pub load: String,
+    /// Requests a second, of the whole load; the mean, if there are stages; nothing in closed loop.
     pub rate: Option<f64>,
     /// Requests in all, if that is limited.
     pub requests: Option<u64>,
@@ -86,14 +88,17 @@ pub struct PlanReport {
     pub threads: usize,
     /// For each request.
     pub timeout_s: f64,
-    /// `all`, `none` or `sample:N`.
+    /// `auto`, `all`, `none` or `sample:N`.
     pub check: String,
     /// Of the order, and of generated corpora.
     pub seed: u64,
+    /// Which part of the load this is: `K/N`.
+    pub shard: String,
 }
 
 /// Did the tool keep its schedule.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LatenessReport {
     /// Requests that were sent.
     pub sent: u64,
@@ -107,87 +112,29 @@ pub struct LatenessReport {
     pub lag: TimesReport,
 }
 
-/// Times of one kind.
-#[derive(Clone, Debug, Serialize)]
-pub struct TimesReport {
-    /// The mean.
-    pub mean_ms: f64,
-    /// The shortest.
-    pub min_ms: f64,
-    /// The longest.
-    pub max_ms: f64,
-    /// Pairs of a percentile and its time in milliseconds.
-    pub percentiles: Vec<(f64, f64)>,
-}
-
-/// A scenario, or all together.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// The scenario's name.
-    pub label: String,
-    /// Where it went.
-    pub url: Option<String>,
-    /// The line its replies began with, once known.
-    pub team_line: Option<String>,
-    /// Requests that ended, well or not.
+/// The requests that were due in a stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageReport {
+    /// Its name, or what it does.
+    pub name: String,
+    /// Its length.
+    pub duration_s: f64,
+    /// Requests a second at its begin.
+    pub from: f64,
+    /// Requests a second at its end.
+    pub to: f64,
+    /// Requests that were due in it and ended, whenever that was.
     pub requests: u64,
     /// Those that did not end well.
     pub errors: u64,
-    /// Their share.
-    pub error_share: f64,
-    /// Requests that ended, a second.
-    pub rate: f64,
-    /// Bytes received, a second.
-    pub bytes_in_per_s: f64,
-    /// Bytes sent, a second.
-    pub bytes_out_per_s: f64,
-    /// Replies that were checked.
-    pub checked: u64,
-    /// Their share of the replies with status 200.
-    pub checked_share: f64,
-    /// Wrong replies with status 200, by reason.
-    pub wrong: BTreeMap<&'static str, u64>,
-    /// Replies with other statuses.
-    pub statuses: BTreeMap<u16, u64>,
-    /// Requests without a whole reply, by kind.
-    pub failures: BTreeMap<&'static str, u64>,
-    /// From when requests were due; in closed loop the same as `service`.
+    /// From when they were due.
     pub response: TimesReport,
-    /// From when they were sent.
-    pub service: TimesReport,
-    /// A few wrong replies.
-    pub examples: Vec<ExampleReport>,
-    /// What happened in each second.
-    pub timeline: Vec<SecondReport>,
-    /// For limits on any percentile.
-    #[serde(skip)]
-    response_times: Times,
-}
-
-/// A wrong reply.
-#[derive(Clone, Debug, Serialize)]
-pub struct ExampleReport {
-    /// What was asked.
-    pub target: String,
-    /// Why it is wrong.
-    pub reason: &'static str,
-    /// The beginning of the body.
-    pub body: String,
-}
-
-/// One second.
-#[derive(Clone, Debug, Serialize)]
-pub struct SecondReport {
-    /// Requests that ended.
-    pub done: u64,
-    /// Those that did not end well.
-    pub errors: u64,
-    /// The longest response time.
-    pub max_ms: f64,
 }
 
 /// A limit and what became of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// As the user wrote it.
     pub limit: String,
@@ -200,8 +147,10 @@ pub struct Verdict {
 impl Report {
     /// The report of a run; limits are about scenarios of the plan.
     pub fn new(plan: &Plan, outcome: &Outcome, thresholds: &[Threshold]) -> Self {
-        let total = outcome.total();
         let elapsed_s = outcome.elapsed.as_secs_f64().max(1e-9);
+        let intended = intended_rate(plan);
+        let mut total = Row::new("TOTAL", &outcome.total(), elapsed_s);
+        total.intended_rate = intended;
         let scenarios: Vec<Row> = plan
             .scenarios
             .iter()
@@ -211,34 +160,29 @@ impl Report {
                 row.url = Some(scenario.url.clone());
                 let team = scenario.team.get();
                 row.team_line = team.map(|line| String::from_utf8_lossy(line).into_owned());
+                let share = count(scenario.weight) / count(plan.weights());
+                row.intended_rate = intended.map(|rate| rate * share);
                 row
-            })
-            .collect();
-        let total = Row::new("TOTAL", &total, elapsed_s);
-        let thresholds = thresholds
-            .iter()
-            .map(|threshold| {
-                let is_meant = |row: &&Row| threshold.label() == Some(&row.label);
-                let row = scenarios.iter().find(is_meant).unwrap_or(&total);
-                let value = threshold.value(row);
-                Verdict {
-                    limit: threshold.to_string(),
-                    value: threshold.show(value),
-                    failed: threshold.fails(value),
-                }
             })
             .collect();
         let invalid_reason = outcome.invalid(plan);
         let cpu_s = outcome.cpu.as_secs_f64();
         let is_open = matches!(plan.load, Load::Open(_));
-        Self {
-            format: FORMAT,
-            version: env!("CARGO_PKG_VERSION"),
+        let started = outcome.started.and_then(|at| {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH);
+            Some(since.ok()?.as_secs_f64())
+        });
+        let mut report = Self {
+            format: FORMAT.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             valid: invalid_reason.is_none(),
             invalid_reason,
             stopped: outcome.stopped,
             cut: outcome.cut,
+            merged: 1,
+            started_at: started.unwrap_or(0.0),
             host: Host::this(),
+            targets: Vec::new(),
             plan: PlanReport::new(plan),
             elapsed_s,
             cpu_s,
@@ -251,10 +195,29 @@ impl Report {
                 tolerance_ms: millis(plan.tolerance),
                 lag: TimesReport::new(&outcome.lateness.lag),
             }),
+            stages: stages(plan, outcome),
             scenarios,
             total,
-            thresholds,
-        }
+            thresholds: Vec::new(),
+        };
+        report.judge(thresholds);
+        report
+    }
+
+    /// Holds the figures against limits; a limit on a scenario that is not there holds against all
+    /// together.
+    pub fn judge(&mut self, thresholds: &[Threshold]) {
+        let verdicts = thresholds.iter().map(|threshold| {
+            let is_meant = |row: &&Row| threshold.label() == Some(&row.label);
+            let row = self.scenarios.iter().find(is_meant).unwrap_or(&self.total);
+            let value = threshold.value(row);
+            Verdict {
+                limit: threshold.to_string(),
+                value: threshold.show(value),
+                failed: threshold.holds(value),
+            }
+        });
+        self.thresholds = verdicts.collect();
     }
 
     /// Whether a limit is broken, a reply was wrong, or not one request ended well.
@@ -265,128 +228,87 @@ impl Report {
             || self.thresholds.iter().any(|verdict| verdict.failed)
     }
 
-    /// As JSON, with a line feed at the end.
-    ///
-    /// # Errors
-    ///
-    /// Never in practice: nothing in it can fail to be written.
-    pub fn json(&self) -> serde_json::Result<String> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        Ok(text)
-    }
-}
-
-impl Row {
-    fn new(label: &str, record: &Record, elapsed_s: f64) -> Self {
-        let share = |part: u64, whole: u64| count(part) / count(whole.max(1));
-        let replies = record.good + record.wrong_replies();
-        let examples = record.examples.iter().map(|example| ExampleReport {
-            target: example.target.clone(),
-            reason: example.reason,
-            body: example.body.clone(),
-        });
-        let timeline = record.timeline.iter().map(|second| SecondReport {
-            done: second.done,
-            errors: second.errors,
-            max_ms: millis(Duration::from_nanos(second.max_nanos)),
-        });
-        Self {
-            label: label.to_owned(),
-            url: None,
-            team_line: None,
-            requests: record.done(),
-            errors: record.errors(),
-            error_share: share(record.errors(), record.done()),
-            rate: count(record.done()) / elapsed_s,
-            bytes_in_per_s: count(record.bytes_in) / elapsed_s,
-            bytes_out_per_s: count(record.bytes_out) / elapsed_s,
-            checked: record.checked,
-            checked_share: share(record.checked, replies),
-            wrong: record.wrong.clone(),
-            statuses: record.statuses.clone(),
-            failures: record.failures.clone(),
-            response: TimesReport::new(&record.response),
-            service: TimesReport::new(&record.service),
-            examples: examples.collect(),
-            timeline: timeline.collect(),
-            response_times: record.response.clone(),
+    /// The scenarios, and all together if there are several.
+    pub fn rows(&self) -> Vec<&Row> {
+        match self.scenarios.as_slice() {
+            [only] => vec![only],
+            scenarios => scenarios.iter().chain([&self.total]).collect(),
         }
     }
 
-    /// Any percentile of the response time.
-    pub fn response_percentile_ms(&self, percentile: f64) -> f64 {
-        self.response_times.percentile_ms(percentile)
+    /// What was sent in a few words.
+    pub fn load(&self) -> String {
+        match (self.plan.rate, self.stages.len()) {
+            (None, _) => "closed loop".to_owned(),
+            (Some(rate), 0) => format!("open loop, {rate} requests a second"),
+            (Some(rate), stages) => {
+                format!("open loop, {stages} stages, {rate:.1} requests a second on average")
+            }
+        }
     }
 }
 
-impl TimesReport {
-    fn new(times: &Times) -> Self {
-        let percentiles =
-            PERCENTILES.map(|percentile| (percentile, times.percentile_ms(percentile)));
-        Self {
-            mean_ms: times.mean_ms(),
-            min_ms: times.min_ms(),
-            max_ms: times.max_ms(),
-            percentiles: percentiles.to_vec(),
-        }
-    }
+/// Requests a second that are due here.
+fn intended_rate(plan: &Plan) -> Option<f64> {
+    let Load::Open(schedule) = &plan.load else {
+        return None;
+    };
+    let duration_s = schedule.duration().as_secs_f64().max(1e-9);
+    let rate = match schedule.rate() {
+        Some(rate) => rate.per_second(),
+        None => count(schedule.len()) / duration_s,
+    };
+    Some(rate / count(plan.shard.of))
+}
 
-    /// One of the reported percentiles.
-    fn at(&self, percentile: f64) -> f64 {
-        let mut found = self.percentiles.iter();
-        let found = found.find(|(known, _)| (known - percentile).abs() < 1e-9);
-        found.map_or(0.0, |(_, time)| *time)
-    }
+fn stages(plan: &Plan, outcome: &Outcome) -> Vec<StageReport> {
+    let Load::Open(schedule) = &plan.load else {
+        return Vec::new();
+    };
+    let stages = schedule.stages().zip(&outcome.stages);
+    stages
+        .map(|(stage, tally)| StageReport {
+            name: stage.label(),
+            duration_s: stage.duration.as_secs_f64(),
+            from: stage.from.per_second(),
+            to: stage.to.per_second(),
+            requests: tally.response.len(),
+            errors: tally.errors,
+            response: TimesReport::new(&tally.response),
+        })
+        .collect()
 }
 
 impl PlanReport {
     fn new(plan: &Plan) -> Self {
-        let (load, rate, requests, duration) = match plan.load {
-            Load::Closed { duration, requests } => ("closed", None, requests, duration),
-            Load::Open(schedule) => {
-                let len = schedule.len();
-                (
-                    "open",
-                    Some(schedule.rate().per_second()),
-                    Some(len),
-                    schedule.at(len),
-                )
-            }
+        let (load, requests, duration) = match &plan.load {
+            Load::Closed { duration, requests } => ("closed", *requests, *duration),
+            Load::Open(schedule) => ("open", Some(schedule.len()), schedule.duration()),
         };
         Self {
-            load,
-            rate,
+            load: load.to_owned(),
+            rate: intended_rate(plan).map(|rate| rate * count(plan.shard.of)),
             requests,
             duration_s: duration.as_secs_f64(),
             connections: plan.connections,
             threads: plan.threads,
             timeout_s: plan.timeout.as_secs_f64(),
-            check: match plan.check {
-                Share::All => "all".to_owned(),
-                Share::Sample(of) => format!("sample:{of}"),
-                Share::None => "none".to_owned(),
-            },
+            check: plan.check.to_string(),
             seed: plan.seed,
+            shard: plan.shard.to_string(),
         }
     }
 }
 
-impl Host {
-    fn this() -> Self {
-        let read = |path| std::fs::read_to_string(path).ok();
-        let cpu = read("/proc/cpuinfo").and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
-        let kernel = read("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned());
-        Self {
-            arch: std::env::consts::ARCH,
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            cpu,
-            kernel,
-        }
+impl StageReport {
+    /// Requests a second on average.
+    pub fn mean_rate(&self) -> f64 {
+        f64::midpoint(self.from, self.to)
     }
+}
+
+fn times_ms(times: &Times) -> (f64, f64, f64) {
+    (times.mean_ms(), times.min_ms(), times.max_ms())
 }
 
 fn millis(time: Duration) -> f64 {
@@ -394,6 +316,6 @@ fn millis(time: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-fn count(count: u64) -> f64 {
+pub(crate) fn count(count: u64) -> f64 {
     count as f64
 }

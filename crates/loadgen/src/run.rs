@@ -1,14 +1,16 @@
 //! A run: threads of connections, until time, number or the user ends it.
 
+mod budget;
 mod pacer;
+mod progress;
+mod signals;
+mod stages;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,8 +19,16 @@ use crate::failure::Failure;
 use crate::plan::{Load, Plan};
 use crate::record::{Lateness, Record};
 
+pub use progress::{Fresh, Snapshot};
+pub use signals::Signals;
+pub use stages::StageTally;
+
+use progress::Progress;
+
 /// Share of its time that a thread of the tool may compute before its figures are its own.
 const MAX_BUSY: f64 = 0.95;
+/// How often the caller hears how it goes.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What happened.
 #[derive(Debug, Default)]
@@ -27,6 +37,10 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// Did the tool keep its schedule; empty in closed loop.
     pub lateness: Lateness,
+    /// One for each stage of an open loop, if there is more than one.
+    pub stages: Vec<StageTally>,
+    /// When it began.
+    pub started: Option<SystemTime>,
     /// From the first send to the last end.
     pub elapsed: Duration,
     /// Processor time of the tool.
@@ -79,6 +93,13 @@ impl Outcome {
             }
         }
         self.lateness.merge(&part.lateness);
+        if self.stages.is_empty() {
+            self.stages = part.stages;
+        } else {
+            for (stage, more) in self.stages.iter_mut().zip(&part.stages) {
+                stage.merge(more);
+            }
+        }
         self.elapsed = self.elapsed.max(part.elapsed);
         self.cpu += part.cpu;
         let busy = part.cpu.as_secs_f64() / part.elapsed.as_secs_f64().max(1e-9);
@@ -87,41 +108,15 @@ impl Outcome {
     }
 }
 
-/// Counts that other threads may read while a run goes on.
-#[derive(Debug, Default)]
-pub struct Progress {
-    done: AtomicU64,
-    errors: AtomicU64,
-}
-
-impl Progress {
-    fn count(&self, is_error: bool) {
-        self.done.fetch_add(1, Ordering::Relaxed);
-        if is_error {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What is known while a run goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Since the start, connecting included.
-    pub elapsed: Duration,
-    /// Requests that ended.
-    pub done: u64,
-    /// Those that did not end well.
-    pub errors: u64,
-}
-
-/// Runs a plan; `on_second` hears every second how it goes.
+/// Runs a plan; `on_tick` hears twice a second how it goes.
 ///
 /// # Errors
 ///
 /// When a target does not accept connections, or the system refuses threads or timers.
 pub async fn run(
     plan: &Arc<Plan>,
-    mut on_second: impl FnMut(Snapshot),
+    signals: &mut Signals,
+    mut on_tick: impl FnMut(&Snapshot),
 ) -> Result<Outcome, Failure> {
     for address in &plan.addresses {
         let mut client = Client::new(*address, plan.timeout);
@@ -131,9 +126,9 @@ pub async fn run(
         }
     }
     // From here on a signal ends the run and not the program.
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::io)?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(Failure::io)?;
+    signals.listen().map_err(Failure::io)?;
     let started = Instant::now();
+    let began = SystemTime::now();
     let barrier = Arc::new(Barrier::new(plan.threads));
     let (stop, stopped) = watch::channel(false);
     let (parts, mut finished) = mpsc::channel(plan.threads);
@@ -154,8 +149,11 @@ pub async fn run(
             .map_err(Failure::io)?;
     }
     drop(parts);
-    let mut outcome = Outcome::default();
-    let mut ticks = interval(Duration::from_secs(1));
+    let mut outcome = Outcome {
+        started: Some(began),
+        ..Outcome::default()
+    };
+    let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks.tick().await;
     let mut missing = plan.threads;
@@ -168,24 +166,13 @@ pub async fn run(
                 }
                 missing -= 1;
             }
-            _ = interrupted.recv(), if !outcome.stopped => {
+            () = signals.wait(), if !outcome.stopped => {
                 outcome.stopped = true;
                 // Fails only when every thread has ended.
                 let _ = stop.send(true);
             }
-            _ = terminated.recv(), if !outcome.stopped => {
-                outcome.stopped = true;
-                let _ = stop.send(true);
-            }
             _ = ticks.tick() => {
-                let sum = |read: fn(&Progress) -> &AtomicU64| {
-                    progress.iter().map(|counts| read(counts).load(Ordering::Relaxed)).sum()
-                };
-                on_second(Snapshot {
-                    elapsed: started.elapsed(),
-                    done: sum(|counts| &counts.done),
-                    errors: sum(|counts| &counts.errors),
-                });
+                on_tick(&Snapshot::take(started.elapsed(), &progress));
             }
         }
     }

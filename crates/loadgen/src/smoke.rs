@@ -46,7 +46,8 @@ impl Service {
     /// Every one.
     pub const ALL: [Self; 3] = [Self::Qrcode, Self::Blockchain, Self::Twitter];
 
-    const fn name(self) -> &'static str {
+    /// Its name, which is that of its path.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Blockchain => "blockchain",
             Self::Qrcode => "qrcode",

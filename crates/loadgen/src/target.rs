@@ -43,6 +43,22 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Another port of the same machine.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        let name = &self.authority;
+        let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let host = match name.rsplit_once(':') {
+            Some((host, old)) if is_port(old) => host,
+            _ => name,
+        };
+        Self {
+            authority: format!("{host}:{port}"),
+        }
+    }
+}
+
 impl FromStr for Target {
     type Err = anyhow::Error;
 
@@ -70,6 +86,14 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::Target;
+
+    #[test]
+    fn ports_can_be_replaced() {
+        let at = |url: &str| url.parse::<Target>().unwrap().with_port(9).to_string();
+        assert_eq!(at("http://a:80"), "http://a:9");
+        assert_eq!(at("http://a"), "http://a:9");
+        assert_eq!(at("http://[::1]:80"), "http://[::1]:9");
+    }
 
     #[test]
     fn only_this_machine_is_a_target_unless_others_are_allowed() {

@@ -25,7 +25,7 @@ pub struct Threshold {
     /// The scenario; all together without.
     label: Option<String>,
     figure: Figure,
-    fails_above: bool,
+    is_above: bool,
     limit: f64,
 }
 
@@ -46,9 +46,9 @@ impl Threshold {
         }
     }
 
-    /// Whether a run with this figure fails.
-    pub fn fails(&self, value: f64) -> bool {
-        if self.fails_above {
+    /// Whether what it says holds of this figure.
+    pub fn holds(&self, value: f64) -> bool {
+        if self.is_above {
             value > self.limit
         } else {
             value < self.limit
@@ -82,7 +82,7 @@ impl FromStr for Threshold {
         };
         let place = text.find(['<', '>']).ok_or_else(wrong)?;
         let (left, right) = text.split_at(place);
-        let fails_above = right.starts_with('>');
+        let is_above = right.starts_with('>');
         let limit = right[1..].trim();
         let left = left.trim();
         // A percentile may have a point of its own, as in p99.9.
@@ -121,7 +121,7 @@ impl FromStr for Threshold {
             text: text.to_owned(),
             label,
             figure,
-            fails_above,
+            is_above,
             limit: number * factor,
         })
     }
@@ -138,7 +138,7 @@ mod tests {
 
     fn parse(text: &str) -> Option<(Option<String>, Figure, bool, f64)> {
         let found: Threshold = text.parse().ok()?;
-        Some((found.label, found.figure, found.fails_above, found.limit))
+        Some((found.label, found.figure, found.is_above, found.limit))
     }
 
     #[test]

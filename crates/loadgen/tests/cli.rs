@@ -47,6 +47,9 @@ fn closed_loop_sends_so_many_requests_and_finds_all_answers_right() {
         "40",
         "--duration",
         "1m",
+        "--closed",
+        "--check",
+        "all",
     ];
     let (code, report, out) = run(&server, &mix);
     assert_eq!(code, 0, "{out}");
@@ -108,6 +111,7 @@ fn wrong_bytes_are_errors_with_examples() {
         &[
             "--scenario",
             "qrcode",
+            "--closed",
             "--requests",
             "100",
             "--connections",
@@ -119,7 +123,7 @@ fn wrong_bytes_are_errors_with_examples() {
     assert!(wrong > 10, "{out}");
     assert_eq!(report["total"]["errors"], wrong);
     let examples = report["scenarios"][0]["examples"].as_array().unwrap();
-    assert!(!examples.is_empty() && examples.len() <= 5);
+    assert!(!examples.is_empty() && examples.len() <= 10);
     assert!(
         out.contains("Wrong (other bytes): /qrcode?type=encode"),
         "{out}"
@@ -130,6 +134,7 @@ fn wrong_bytes_are_errors_with_examples() {
         &[
             "--scenario",
             "qrcode",
+            "--closed",
             "--requests",
             "100",
             "--check",
@@ -142,7 +147,14 @@ fn wrong_bytes_are_errors_with_examples() {
 #[test]
 fn another_team_line_than_the_given_one_is_wrong() {
     let server = Server::start(right);
-    let arguments = ["--scenario", "qrcode", "--requests", "20", "--team-line"];
+    let arguments = [
+        "--scenario",
+        "qrcode",
+        "--closed",
+        "--requests",
+        "20",
+        "--team-line",
+    ];
     let (code, ..) = run(&server, &[&arguments[..], &["TEAM,1"]].concat());
     assert_eq!(code, 0);
     let (code, report, _) = run(&server, &[&arguments[..], &["TEAM,2"]].concat());
@@ -158,6 +170,7 @@ fn a_sample_of_replies_is_checked_and_its_share_reported() {
         &[
             "--scenario",
             "qrcode",
+            "--closed",
             "--requests",
             "1000",
             "--check",
@@ -178,6 +191,7 @@ fn other_statuses_and_closed_connections_are_counted_and_limits_fail() {
     let arguments = [
         "--scenario",
         "qrcode",
+        "--closed",
         "--requests",
         "300",
         "--connections",
@@ -204,7 +218,10 @@ fn other_statuses_and_closed_connections_are_counted_and_limits_fail() {
 #[test]
 fn a_target_that_answers_nothing_right_fails_the_run() {
     let server = Server::start(|_| Answer::Status(500));
-    let (code, ..) = run(&server, &["--scenario", "qrcode", "--requests", "5"]);
+    let (code, ..) = run(
+        &server,
+        &["--scenario", "qrcode", "--closed", "--requests", "5"],
+    );
     assert_eq!(code, 1);
 }
 
@@ -278,6 +295,7 @@ fn recorded_requests_are_sent_in_order_and_compared() {
     let corpus = [
         "--corpus",
         file.to_str().unwrap(),
+        "--closed",
         "--requests",
         "4",
         "--connections",
@@ -314,6 +332,7 @@ fn an_interrupt_ends_a_run_with_its_report() {
         "qrcode",
         "--duration",
         "10m",
+        "--closed",
     ]);
     support::wait_until(|| server.requests() > 50);
     support::interrupt(&child);

@@ -2,18 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "support/made.rs"]
+mod made;
 
-use loadgen::check::{TeamLine, Wrong};
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use loadgen::check::Wrong;
 use loadgen::client::Failure;
-use loadgen::corpus::{Recipe, qrcode};
-use loadgen::plan::{Load, Plan, Prepared, Scenario, Share};
+use loadgen::corpus::Expect;
+use loadgen::plan::Load;
 use loadgen::record::{Departure, End, Lateness, Record};
-use loadgen::report::{Report, text};
+use loadgen::report::{Report, json, text};
 use loadgen::run::Outcome;
 use loadgen::schedule::Schedule;
+use made::plan;
 use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../report.schema.json");
@@ -111,45 +114,14 @@ fn len(value: &Value) -> Option<u64> {
     Some(value.as_array()?.len() as u64)
 }
 
-fn plan(load: Load) -> Arc<Plan> {
-    let recipe = Recipe {
-        seed: 1,
-        size: 2,
-        invalid: 0.0,
-    };
-    let scenario = |label: &str| {
-        let items = qrcode::generate(recipe).into_iter();
-        Scenario {
-            label: label.to_owned(),
-            weight: 1,
-            url: "http://localhost".to_owned(),
-            address: 0,
-            items: items
-                .map(|item| Prepared::new(item, "localhost", ""))
-                .collect(),
-            team: TeamLine::new(Some("TEAM,1")),
-        }
-    };
-    Arc::new(Plan {
-        scenarios: vec![scenario("one"), scenario("two")],
-        addresses: vec![([127, 0, 0, 1], 80).into()],
-        load,
-        connections: 2,
-        threads: 1,
-        timeout: Duration::from_secs(1),
-        check: Share::Sample(2),
-        seed: 1,
-        tolerance: Duration::from_millis(5),
-        max_late: 0.01,
-    })
-}
-
 fn outcome() -> Outcome {
     let ms = Duration::from_millis;
     let mut one = Record::default();
+    let expect = Expect::Rest(b"\nright".to_vec());
     let wrong = End::Wrong {
         wrong: Wrong::Bytes,
         target: "/qrcode?x",
+        expect: &expect,
         body: b"TEAM,1\nother",
     };
     let ends = [
@@ -161,6 +133,7 @@ fn outcome() -> Outcome {
     for (number, end) in (0..).zip(ends) {
         one.add(ms(number), ms(number + 1), ms(number + 11), end);
     }
+    one.finish();
     let mut lateness = Lateness::default();
     let departure = Departure {
         due: ms(0),
@@ -172,6 +145,8 @@ fn outcome() -> Outcome {
     Outcome {
         records: vec![one, Record::default()],
         lateness,
+        stages: Vec::new(),
+        started: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)),
         elapsed: ms(2000),
         cpu: ms(100),
         busy: 0.05,
@@ -198,8 +173,8 @@ fn reports_of_both_loops_fit_the_schema() {
     let schema = Schema(serde_json::from_str(SCHEMA).unwrap());
     let limits = ["p99>1us".parse().unwrap(), "two.rate<0".parse().unwrap()];
     for load in [open(), CLOSED] {
-        let report = Report::new(&plan(load), &outcome(), &limits);
-        let json: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        let report = Report::new(&plan(load.clone()), &outcome(), &limits);
+        let json: Value = serde_json::from_str(&json::write(&report).unwrap()).unwrap();
         schema.check(&json).unwrap();
         assert_eq!(json["total"]["error_share"], 0.75);
         assert_eq!(json["total"]["checked_share"], 1.0);
@@ -217,7 +192,7 @@ fn reports_of_both_loops_fit_the_schema() {
 fn the_schema_notices_what_does_not_fit() {
     let schema = Schema(serde_json::from_str(SCHEMA).unwrap());
     let report = Report::new(&plan(CLOSED), &outcome(), &[]);
-    let right: Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+    let right: Value = serde_json::from_str(&json::write(&report).unwrap()).unwrap();
     for (pointer, value) in [
         ("/format", Value::from("other")),
         ("/cut", Value::from(-1)),
@@ -267,12 +242,12 @@ fn people_read_a_table_with_the_usual_columns() {
     for part in [
         "open loop, 10 requests a second, 2 connections, 1 threads, 2.000 s, stopped with 1",
         "Label      Samples   Average    Median       90%       95%       99%     99.9%",
-        "Error %  Throughput      KB/s",
+        "Error %  Throughput      KB/s Max pause    Intended",
         "\none ",
         "\nTOTAL ",
         "status 503: 1, other bytes: 1, timeout: 1",
         "Schedule: 1 sent, 1 over 5 ms late, 1 of them by the tool",
-        "Wrong (other bytes): /qrcode?x\n  => TEAM,1\\nother",
+        "Wrong (other bytes): /qrcode?x\n  => TEAM,1\\nother\n  expected (team line)\\nright",
         "Limit errors>1%: FAILED (75.000%)",
         "INVALID RUN: the tool fell behind: 1 of 1 sends were over 5 ms late because of the tool",
     ] {

@@ -11,10 +11,7 @@ const SHOWN_CHARS: usize = 120;
 pub fn write(report: &Report) -> String {
     let mut out = String::new();
     head(&mut out, report);
-    let rows: Vec<&Row> = match report.scenarios.as_slice() {
-        [only] => vec![only],
-        scenarios => scenarios.iter().chain([&report.total]).collect(),
-    };
+    let rows = report.rows();
     let is_open = report.lateness.is_some();
     let title = if is_open {
         "Response time, from when a request was due (ms)"
@@ -30,6 +27,7 @@ pub fn write(report: &Report) -> String {
             |row| &row.service,
         );
     }
+    stages(&mut out, report);
     answers(&mut out, &rows);
     schedule(&mut out, report);
     for row in &report.scenarios {
@@ -37,7 +35,13 @@ pub fn write(report: &Report) -> String {
             let body = example.body.escape_debug().to_string();
             let shown: String = body.chars().take(SHOWN_CHARS).collect();
             let target: String = example.target.chars().take(SHOWN_CHARS).collect();
-            let _ = writeln!(out, "Wrong ({}): {target}\n  => {shown}", example.reason);
+            let expected = example.expected.escape_debug().to_string();
+            let expected: String = expected.chars().take(SHOWN_CHARS).collect();
+            let _ = writeln!(
+                out,
+                "Wrong ({}): {target}\n  => {shown}\n  expected {expected}",
+                example.reason
+            );
         }
     }
     for verdict in &report.thresholds {
@@ -52,10 +56,10 @@ pub fn write(report: &Report) -> String {
 
 fn head(out: &mut String, report: &Report) {
     let plan = &report.plan;
-    let load = match plan.rate {
-        Some(rate) => format!("open loop, {rate} requests a second"),
-        None => "closed loop".to_owned(),
-    };
+    let load = report.load();
+    if report.merged > 1 {
+        let _ = write!(out, "{} reports merged: ", report.merged);
+    }
     let _ = write!(
         out,
         "{load}, {} connections, {} threads, {:.3} s",
@@ -77,7 +81,11 @@ fn table(out: &mut String, title: &str, rows: &[&Row], times: fn(&Row) -> &Times
     ] {
         let _ = write!(out, " {name:>9}");
     }
-    let _ = writeln!(out, " {:>8} {:>11} {:>9}", "Error %", "Throughput", "KB/s");
+    let _ = writeln!(
+        out,
+        " {:>8} {:>11} {:>9} {:>9} {:>11}",
+        "Error %", "Throughput", "KB/s", "Max pause", "Intended"
+    );
     for row in rows {
         let times = times(row);
         let _ = write!(out, "{:<width$} {:>9}", row.label, row.requests);
@@ -87,13 +95,53 @@ fn table(out: &mut String, title: &str, rows: &[&Row], times: fn(&Row) -> &Times
         for value in before.iter().chain(&percentiles).chain(&after) {
             let _ = write!(out, " {value:>9.3}");
         }
+        let intended = match row.intended_rate {
+            Some(rate) => format!("{rate:.1}/s"),
+            None => "-".to_owned(),
+        };
         let _ = writeln!(
             out,
-            " {:>8.3} {:>9.1}/s {:>9.1}",
+            " {:>8.3} {:>9.1}/s {:>9.1} {:>9.1} {intended:>11}",
             row.error_share * 100.0,
             row.rate,
-            row.bytes_in_per_s / 1024.0
+            row.bytes_in_per_s / 1024.0,
+            row.max_pause_ms,
         );
+    }
+}
+
+fn stages(out: &mut String, report: &Report) {
+    if report.stages.is_empty() {
+        return;
+    }
+    let names = report.stages.iter().map(|stage| stage.name.chars().count());
+    let width = names.max().unwrap_or(0).max(8);
+    let _ = writeln!(
+        out,
+        "\nStages, by when requests were due (response time in ms)"
+    );
+    let _ = write!(
+        out,
+        "{:<width$} {:>9} {:>11}",
+        "Stage", "Samples", "Intended"
+    );
+    for name in ["Median", "90%", "99%", "99.9%", "Max"] {
+        let _ = write!(out, " {name:>9}");
+    }
+    let _ = writeln!(out, " {:>8}", "Error %");
+    for stage in &report.stages {
+        let _ = write!(
+            out,
+            "{:<width$} {:>9} {:>9.1}/s",
+            stage.name,
+            stage.requests,
+            stage.mean_rate()
+        );
+        for percentile in [50.0, 90.0, 99.0, 99.9, 100.0] {
+            let _ = write!(out, " {:>9.3}", stage.response.at(percentile));
+        }
+        let share = super::count(stage.errors) / super::count(stage.requests.max(1));
+        let _ = writeln!(out, " {:>8.3}", share * 100.0);
     }
 }
 

@@ -1,5 +1,7 @@
 //! One thread of connections.
 
+mod tally;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -12,14 +14,17 @@ use tokio::sync::{Barrier, Semaphore, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
-use super::Progress;
+use super::budget::Budget;
 use super::pacer::Pacer;
+use super::progress::Progress;
+use super::stages::StageTally;
 use crate::check::Checker;
 use crate::client::{Client, Failure};
 use crate::corpus::Item;
-use crate::plan::{Load, Plan};
+use crate::plan::{Load, Plan, Share};
 use crate::random::Random;
 use crate::record::{Departure, End, Lateness, Record};
+use crate::schedule::Schedule;
 
 /// How long a connection rests after it could not be made, in closed loop.
 const REST: Duration = Duration::from_millis(20);
@@ -31,6 +36,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Part {
     pub(super) records: Vec<Record>,
     pub(super) lateness: Lateness,
+    pub(super) stages: Vec<StageTally>,
     pub(super) elapsed: Duration,
     pub(super) cpu: Duration,
     pub(super) cut: u64,
@@ -40,7 +46,10 @@ pub(super) struct Part {
 struct Shared {
     plan: Arc<Plan>,
     progress: Arc<Progress>,
-    thread: usize,
+    /// Number of this thread's first request in the whole run, over all shards.
+    first: u64,
+    /// From one of its requests to the next.
+    stride: u64,
     start: Instant,
     /// Requests of this thread that were begun.
     begun: Cell<u64>,
@@ -58,7 +67,9 @@ struct Shared {
     cursors: RefCell<Vec<usize>>,
     records: RefCell<Vec<Record>>,
     lateness: RefCell<Lateness>,
+    stages: RefCell<Vec<StageTally>>,
     checker: RefCell<Checker>,
+    budget: Budget,
 }
 
 /// Runs one thread's share of a plan.
@@ -100,9 +111,9 @@ async fn drive_here(
     }
     let mut pacer = Pacer::new().context("no timer")?;
     barrier.wait().await;
-    let (duration, total) = match plan.load {
-        Load::Closed { duration, requests } => (duration, requests),
-        Load::Open(schedule) => (schedule.at(schedule.len()), Some(schedule.len())),
+    let (duration, total) = match &plan.load {
+        Load::Closed { duration, requests } => (*duration, *requests),
+        Load::Open(schedule) => (schedule.duration(), Some(schedule.len())),
     };
     let cpu = cpu_time();
     let shared = Rc::new(Shared::new(plan, thread, total, progress));
@@ -111,15 +122,19 @@ async fn drive_here(
     for clients in connections {
         let shared = Rc::clone(&shared);
         running.spawn_local(async move {
-            match shared.plan.load {
-                Load::Closed { duration, .. } => shared.send_closed(clients, duration).await,
-                Load::Open(_) => shared.send_open(clients).await,
+            match &shared.plan.load {
+                Load::Closed { duration, .. } => shared.send_closed(clients, *duration).await,
+                Load::Open(schedule) => shared.send_open(clients, schedule).await,
             }
         });
     }
+    let publishing = {
+        let shared = Rc::clone(&shared);
+        tokio::task::spawn_local(async move { shared.publish().await })
+    };
     let all = async {
-        if let Load::Open(_) = plan.load {
-            shared.release(&mut pacer).await?;
+        if let Load::Open(schedule) = &plan.load {
+            shared.release(schedule, &mut pacer).await?;
             // One more for each connection, so that it sees that nothing is left.
             shared.due.add_permits(senders);
         }
@@ -148,17 +163,20 @@ async fn drive_here(
         _ = stopped.wait_for(|stopped| *stopped) => true,
     };
     running.shutdown().await;
+    publishing.abort();
     let elapsed = shared.start.elapsed();
     let cpu = cpu_time().saturating_sub(cpu);
     let begun = shared.begun.get();
-    if let (Load::Open(_), false) = (plan.load, is_stopped) {
-        shared.count_unsent();
+    if let (Load::Open(schedule), false) = (&plan.load, is_stopped) {
+        shared.count_unsent(schedule);
     }
-    let records = shared.records.take();
+    let mut records = shared.records.take();
+    records.iter_mut().for_each(Record::finish);
     let ended: u64 = records.iter().map(Record::done).sum();
     Ok(Part {
         records,
         lateness: shared.lateness.take(),
+        stages: shared.stages.take(),
         elapsed,
         cpu,
         cut: begun.saturating_sub(ended),
@@ -177,26 +195,36 @@ async fn connect(connections: &mut [Vec<Client>]) {
 
 impl Shared {
     fn new(plan: &Arc<Plan>, thread: usize, total: Option<u64>, progress: &Arc<Progress>) -> Self {
-        let threads = plan.threads as u64;
+        // Shard by shard, and in it thread by thread, requests are dealt out like cards.
+        let first = plan.shard.index + thread as u64 * plan.shard.of;
+        let stride = plan.threads as u64 * plan.shard.of;
         let limit = total.map_or(u64::MAX, |total| {
-            total.saturating_sub(thread as u64).div_ceil(threads)
+            total.saturating_sub(first).div_ceil(stride)
         });
         let scenarios = plan.scenarios.len();
+        let stages = match &plan.load {
+            // Of one stage the whole run tells everything.
+            Load::Open(schedule) if schedule.stages().len() > 1 => schedule.stages().len(),
+            _ => 0,
+        };
         Self {
             plan: Arc::clone(plan),
             progress: Arc::clone(progress),
-            thread,
+            first,
+            stride,
             start: Instant::now(),
             begun: Cell::new(0),
             is_closing: Cell::new(false),
             limit,
             releases: RefCell::default(),
             due: Semaphore::new(0),
-            random: RefCell::new(Random::with_stream(plan.seed, 100 + thread as u64)),
-            cursors: RefCell::new(vec![thread; scenarios]),
+            random: RefCell::new(Random::with_stream(plan.seed, 100 + first)),
+            cursors: RefCell::new(vec![usize::try_from(first).unwrap_or(0); scenarios]),
             records: RefCell::new(vec![Record::default(); scenarios]),
             lateness: RefCell::default(),
+            stages: RefCell::new(vec![StageTally::default(); stages]),
             checker: RefCell::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -207,7 +235,7 @@ impl Shared {
             return None;
         }
         self.begun.set(number + 1);
-        Some(self.thread as u64 + number * self.plan.threads as u64)
+        Some(self.first + number * self.stride)
     }
 
     /// Closed loop: one request after another.
@@ -217,17 +245,15 @@ impl Shared {
             if sent >= duration || self.begin().is_none() {
                 return;
             }
-            if self.exchange(&mut clients, sent, sent).await == Some(Failure::Connect) {
+            let ended = self.exchange(&mut clients, sent, sent).await;
+            if ended.failure == Some(Failure::Connect) {
                 tokio::time::sleep(REST).await;
             }
         }
     }
 
     /// Open loop: whatever is due.
-    async fn send_open(&self, mut clients: Vec<Client>) {
-        let Load::Open(schedule) = self.plan.load else {
-            return;
-        };
+    async fn send_open(&self, mut clients: Vec<Client>, schedule: &Schedule) {
         let mut free = Duration::ZERO;
         loop {
             let Ok(permit) = self.due.acquire().await else {
@@ -247,24 +273,22 @@ impl Shared {
                 sent,
             };
             self.lateness.borrow_mut().add(departure, tolerance);
-            self.exchange(&mut clients, due, sent).await;
+            let ended = self.exchange(&mut clients, due, sent).await;
+            self.count_stage(schedule, index, due, &ended);
             free = self.start.elapsed();
         }
     }
 
     /// Open loop: lets requests go when they are due.
-    async fn release(&self, pacer: &mut Pacer) -> Result<()> {
-        let Load::Open(schedule) = self.plan.load else {
-            return Ok(());
-        };
-        let mut index = self.thread as u64;
+    async fn release(&self, schedule: &Schedule, pacer: &mut Pacer) -> Result<()> {
+        let mut index = self.first;
         while index < schedule.len() {
             pacer.wait_until(self.start + schedule.at(index)).await?;
             let now = self.start.elapsed();
             let mut due = 0;
             while index < schedule.len() && schedule.at(index) <= now {
                 due += 1;
-                index += self.plan.threads as u64;
+                index += self.stride;
             }
             self.releases.borrow_mut().push_back((index, now));
             self.due.add_permits(due);
@@ -282,53 +306,66 @@ impl Shared {
     }
 
     /// Sends a request of a scenario drawn by weight, checks and records.
-    async fn exchange(
-        &self,
-        clients: &mut [Client],
-        due: Duration,
-        sent: Duration,
-    ) -> Option<Failure> {
+    async fn exchange(&self, clients: &mut [Client], due: Duration, sent: Duration) -> Ended {
         let (place, item) = self.draw();
         let scenario = &self.plan.scenarios[place];
         let prepared = &scenario.items[item];
-        let is_checked = {
-            let mut random = self.random.borrow_mut();
-            self.plan.check.includes_next(&mut random)
-        };
         let client = &mut clients[scenario.address];
         let reply = client.exchange(&prepared.request).await;
         let ended = self.start.elapsed();
         let mut records = self.records.borrow_mut();
         let record = &mut records[place];
-        record.bytes_out += prepared.request.len() as u64;
+        // Bytes count in the second in which their reply ended.
+        record.roll_to(ended);
+        let received = reply.as_ref().map_or(0, |reply| reply.wire_bytes);
+        record.add_bytes(prepared.request.len(), received);
         let Item { target, expect } = &prepared.item;
         let end = match reply {
             Err(failure) => End::Failed(failure),
+            Ok(reply) if reply.status != 200 => End::Status(reply.status),
+            Ok(_) if !self.is_checked(ended) => End::Good { checked: false },
             Ok(reply) => {
-                record.bytes_in += reply.wire_bytes as u64;
                 let body = reply.body;
-                let mut checker = self.checker.borrow_mut();
-                if reply.status != 200 {
-                    End::Status(reply.status)
-                } else if !is_checked {
-                    End::Good { checked: false }
-                } else {
-                    match checker.check(expect, &scenario.team, body) {
-                        Ok(()) => End::Good { checked: true },
-                        Err(wrong) => End::Wrong {
-                            wrong,
-                            target,
-                            body,
-                        },
-                    }
+                let checked = self
+                    .checker
+                    .borrow_mut()
+                    .check(expect, &scenario.team, body);
+                if self.plan.check == Share::Auto {
+                    self.budget
+                        .spend(self.start.elapsed().saturating_sub(ended));
+                }
+                match checked {
+                    Ok(()) => End::Good { checked: true },
+                    Err(wrong) => End::Wrong {
+                        wrong,
+                        target,
+                        expect,
+                        body,
+                    },
                 }
             }
         };
         record.add(due, sent, ended, end);
-        self.progress.count(!matches!(end, End::Good { .. }));
-        match end {
-            End::Failed(failure) => Some(failure),
-            _ => None,
+        let is_good = matches!(end, End::Good { .. });
+        self.progress.count(!is_good);
+        Ended {
+            at: ended,
+            is_good,
+            failure: match end {
+                End::Failed(failure) => Some(failure),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether the next reply is checked.
+    fn is_checked(&self, now: Duration) -> bool {
+        let mut random = self.random.borrow_mut();
+        match self.plan.check {
+            Share::All => true,
+            Share::Auto => self.budget.allows(now, &mut random),
+            Share::Sample(of) => random.below(of) == 0,
+            Share::None => false,
         }
     }
 
@@ -336,25 +373,18 @@ impl Shared {
     fn draw(&self) -> (usize, usize) {
         let place = self.plan.draw(&mut self.random.borrow_mut());
         let mut cursors = self.cursors.borrow_mut();
-        let item = cursors[place] % self.plan.scenarios[place].items.len();
-        cursors[place] = item + self.plan.threads;
+        let items = self.plan.scenarios[place].items.len();
+        let item = cursors[place] % items;
+        cursors[place] = item + usize::try_from(self.stride).unwrap_or(1);
         (place, item)
     }
+}
 
-    /// Counts as failed what was due and never sent.
-    fn count_unsent(&self) {
-        let Load::Open(schedule) = self.plan.load else {
-            return;
-        };
-        self.is_closing.set(false);
-        let now = self.start.elapsed();
-        let mut records = self.records.borrow_mut();
-        while let Some(index) = self.begin() {
-            let place = self.plan.draw(&mut self.random.borrow_mut());
-            let due = schedule.at(index);
-            records[place].add(due, now, now, End::Failed(Failure::Unsent));
-        }
-    }
+/// How an exchange ended.
+struct Ended {
+    at: Duration,
+    is_good: bool,
+    failure: Option<Failure>,
 }
 
 /// Processor time of this thread.

@@ -1,0 +1,151 @@
+//! Commands that send nothing: they read reports and write others.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use loadgen::compare::{self, Verdict as Change};
+use loadgen::cost::{self, Load, Request, prices::Prices};
+use loadgen::failure::Failure;
+use loadgen::live_test::{self, Scoreboard};
+use loadgen::report::{self, json, text};
+use loadgen::smoke::Service;
+
+use super::{Verdict, print, write_json};
+use crate::args::{Compare, CostPlan, Merge};
+
+/// Largest scoreboard that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// `loadgen compare`.
+pub(crate) fn compare(options: &Compare) -> Result<Verdict, Failure> {
+    let a = json::read(&options.a).map_err(Failure::usage)?;
+    let b = json::read(&options.b).map_err(Failure::usage)?;
+    let comparison = compare::compare(&a, &b, options.tolerance);
+    print(&comparison.to_string())?;
+    if let Some(path) = &options.json {
+        write_json(path, &comparison).map_err(Failure::io)?;
+    }
+    Ok(if !comparison.valid {
+        Verdict::TooSlow
+    } else if comparison.verdict == Change::Worse {
+        Verdict::Failed
+    } else {
+        Verdict::Good
+    })
+}
+
+/// `loadgen merge`.
+pub(crate) fn merge(options: &Merge) -> Result<Verdict, Failure> {
+    let reports = options.reports.iter().map(|path| json::read(path));
+    let reports = reports.collect::<Result<Vec<_>>>();
+    let merged = reports.and_then(report::merge::merge);
+    let mut merged = merged.map_err(Failure::usage)?;
+    merged.judge(&options.fail_if);
+    print(&text::write(&merged))?;
+    options.exports.write(&merged).map_err(Failure::io)?;
+    Ok(Verdict::of(&merged))
+}
+
+/// `loadgen plan`.
+pub(crate) fn plan(options: &CostPlan) -> Result<Verdict, Failure> {
+    let plan = cost_plan(options).map_err(Failure::usage)?;
+    print(&plan.text())?;
+    if let Some(path) = &options.json {
+        write_json(path, &plan).map_err(Failure::io)?;
+    }
+    let is_within = plan.needs.iter().all(|need| need.is_within);
+    Ok(if is_within {
+        Verdict::Good
+    } else {
+        Verdict::Failed
+    })
+}
+
+fn cost_plan(options: &CostPlan) -> Result<cost::CostPlan> {
+    let prices = Prices::read(&options.prices)?;
+    let mut per_vcpu = options.per_vcpu.clone();
+    let mut bytes = BTreeMap::new();
+    if let (Some(path), Some(vcpus)) = (&options.measured, options.server_vcpus) {
+        for measured in measured(path)? {
+            let service = measured.service;
+            // What is said wins over what a file says.
+            if per_vcpu.iter().all(|known| known.service != service) {
+                per_vcpu.push(Load {
+                    service,
+                    rate: measured.rate / vcpus,
+                });
+            }
+            bytes.insert(service.name(), measured.bytes);
+        }
+    }
+    let mut loads = options.loads.clone();
+    if loads.is_empty() {
+        // The original live tests, of those services that were measured.
+        let known = |service: &Service| per_vcpu.iter().any(|load| load.service == *service);
+        let services = Service::ALL.into_iter().filter(known);
+        loads.extend(services.map(|service| Load {
+            service,
+            rate: live_test::original(service).rate,
+        }));
+    }
+    let request = Request {
+        budget: options.budget,
+        per_vcpu,
+        bytes,
+        loads,
+        node: options.node.clone(),
+        database: (options.database != "none").then(|| options.database.clone()),
+        utilisation: options.utilisation,
+        reserved_vcpus: options.reserved_vcpus,
+        min_nodes: u64::from(options.min_nodes),
+    };
+    cost::plan(&request, &prices)
+}
+
+/// What a service did.
+struct Measured {
+    service: Service,
+    rate: f64,
+    bytes: f64,
+}
+
+/// Reads a scoreboard, or a report with services as its scenarios.
+fn measured(path: &Path) -> Result<Vec<Measured>> {
+    let shown = path.display();
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("cannot read {shown}"))?
+        .len();
+    if size > MAX_FILE_BYTES {
+        bail!("{shown} has {size} bytes, and {MAX_FILE_BYTES} are allowed");
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    if let Ok(board) = serde_json::from_str::<Scoreboard>(&text) {
+        let alone = board.scores.iter().filter(|score| score.test == "alone");
+        return Ok(alone
+            .filter_map(|score| {
+                Some(Measured {
+                    service: score.service.parse().ok()?,
+                    rate: score.rate,
+                    bytes: score.bytes,
+                })
+            })
+            .collect());
+    }
+    let report = json::parse(&text).with_context(|| shown.to_string())?;
+    if report.scenarios.len() != 1 {
+        bail!("{shown}: of a mix it is not known what each service could do alone");
+    }
+    Ok(report
+        .scenarios
+        .iter()
+        .filter_map(|row| {
+            let bytes = (row.bytes_in_per_s + row.bytes_out_per_s) / row.rate.max(1e-9);
+            Some(Measured {
+                service: row.label.parse().ok()?,
+                rate: row.rate,
+                bytes,
+            })
+        })
+        .collect())
+}
