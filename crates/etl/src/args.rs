@@ -319,14 +319,11 @@ fn share(text: &str) -> Result<f64, String> {
 /// Bytes, with `K`, `M`, `G` or `T` for powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
     let text = text.trim().to_ascii_uppercase();
-    let text = text.trim_end_matches('B').trim_end_matches('I');
-    let (digits, shift) = match text.chars().last() {
-        Some('K') => (text.trim_end_matches('K'), 10),
-        Some('M') => (text.trim_end_matches('M'), 20),
-        Some('G') => (text.trim_end_matches('G'), 30),
-        Some('T') => (text.trim_end_matches('T'), 40),
-        _ => (text, 0),
-    };
+    let text = text.strip_suffix('B').unwrap_or(&text);
+    let text = text.strip_suffix('I').unwrap_or(text);
+    let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+    let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+    let (digits, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
     let number: Option<u64> = digits.parse().ok().filter(|number| *number > 0);
     let bytes = number.and_then(|number| number.checked_mul(1 << shift));
     bytes.ok_or_else(|| "expected a size as 512M or 4G".to_owned())
