@@ -46,6 +46,8 @@ const SYSBENCH_DATABASE: &str = "sbtest";
 
 /// What the user typed after `bench`.
 #[derive(Debug, Args)]
+// Each is a switch of its own on the command line.
+#[allow(clippy::struct_excessive_bools)]
 pub(crate) struct Options {
     /// Measure these rows only; the others stay as they are in the file of today
     #[arg(long, value_name = "ROW", num_args = 1..)]

@@ -3,6 +3,7 @@
 use database_address::{Address, Options};
 use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
+use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::{Driver, Found, StoreError, gather, options, query_for};
@@ -57,7 +58,7 @@ impl Driver for MySql {
         user_ids: &[u64],
     ) -> Result<Found, StoreError> {
         let (text, keys) = query_for(user_ids);
-        let query = keys.fold(sqlx::query(text), |query, key| query.bind(key));
+        let query = keys.fold(sqlx::query(text), Query::bind);
         let found = gather(query.fetch(connection), |row| {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
         });
