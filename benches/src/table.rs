@@ -7,8 +7,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use database_address::Address;
 use etl::generate::{self, Options};
-use etl::load::Loader;
-use etl::pipeline::{self, Outcome};
+use etl::load::{Load, Mode, Origin};
+use etl::read;
+use etl::report::Run;
+use etl::steps::score::read_excluded;
+use etl::steps::temporary::Temporary;
 
 /// Enough users that the database has to look for each, few enough to be made in seconds.
 const OPTIONS: Options = Options {
@@ -20,6 +23,8 @@ const OPTIONS: Options = Options {
     filtered_share: 0.0,
     duplicate_share: 0.0,
 };
+/// Threads that make and load it.
+const JOBS: usize = 2;
 /// Users that the requests for cache hits are about.
 const HIT_USERS: usize = 500;
 const WORDS: [&str; 8] = [
@@ -47,30 +52,58 @@ pub struct Users {
     pub bytes: u64,
 }
 
-/// Generates tweets in `folder`, loads the packs at each address, and says who is in them.
+/// Generates tweets in `folder`, loads them at each address, and says who is in the table.
 ///
 /// # Errors
 ///
 /// When the folder cannot be written or a database not reached.
-pub async fn load(addresses: &[Address], folder: &Path) -> Result<Users> {
-    let outcome = build(folder)?;
+pub fn load(addresses: &[Address], folder: &Path) -> Result<Users> {
+    let tweets = folder.join("tweets.jsonl");
+    let mut out = BufWriter::new(File::create(&tweets)?);
+    generate::write(&OPTIONS, &mut out)?;
+    out.flush()?;
+    let popular = folder.join("popular.txt");
+    fs::write(&popular, generate::excluded_hashtags().join("\n"))?;
+
+    let zones = Temporary::create()?;
+    let run = zones.run(std::slice::from_ref(&tweets), &popular, JOBS);
+    let cleaned = run.clean.run(&())?;
+    run.score(&cleaned, &())?;
+    let excluded = read_excluded(&popular)?;
+    for address in addresses {
+        let load = Load {
+            processed: &run.processed,
+            origin: Some(Origin {
+                working: &run.clean.working,
+                excluded: &excluded,
+            }),
+            address,
+            jobs: JOBS,
+            mode: Mode::Full,
+            spill_folder: folder,
+        };
+        load.run(&mut Run::default(), &|_| ())?;
+    }
+    fs::remove_file(tweets)?;
+    users(addresses.first().context("no address")?)
+}
+
+/// Who is in the table.
+fn users(address: &Address) -> Result<Users> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let mut sizes = Vec::new();
     let mut bytes = 0;
-    for packed in outcome.packs() {
-        let packed = packed?;
-        bytes += packed.pack.len() as u64;
-        sizes.push((packed.rows, packed.user_id));
-    }
-    for address in addresses {
-        let mut loader = Loader::begin(address).await?;
-        for packed in outcome.packs() {
-            let packed = packed?;
-            loader
-                .push(packed.user_id, packed.rows, &packed.pack)
-                .await?;
+    let read = read::for_each_pack(address, None, |pack| {
+        bytes += pack.as_bytes().len() as u64;
+        let mut rows = pack.as_pack().rows();
+        if let Some(row) = rows.next() {
+            sizes.push((1 + rows.count() as u64, row.user_id));
         }
-        loader.publish().await?;
-    }
+        Ok(())
+    });
+    runtime.block_on(read)?;
     let all = sizes.iter().map(|(_, user)| *user).collect();
     sizes.sort_unstable();
     let (median_rows, _) = *sizes.get(sizes.len() / 2).context("an empty table")?;
@@ -81,18 +114,6 @@ pub async fn load(addresses: &[Address], folder: &Path) -> Result<Users> {
         median_rows,
         bytes,
     })
-}
-
-fn build(folder: &Path) -> Result<Outcome> {
-    let tweets = folder.join("tweets.jsonl");
-    let mut out = BufWriter::new(File::create(&tweets)?);
-    generate::write(&OPTIONS, &mut out)?;
-    out.flush()?;
-    let popular = folder.join("popular.txt");
-    fs::write(&popular, generate::excluded_hashtags().join("\n"))?;
-    let outcome = pipeline::run(std::slice::from_ref(&tweets), &popular, 2, &())?;
-    fs::remove_file(tweets)?;
-    Ok(outcome)
 }
 
 impl Users {

@@ -52,10 +52,7 @@ fn requests(folder: &Path, vectors: Option<&Path>) -> Result<Value> {
 fn load(folder: &Path, urls: &[&str]) -> Result<Value> {
     let addresses = urls.iter().map(|url| Address::parse(url, None, None));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let users = runtime.block_on(table::load(&addresses, folder))?;
+    let users = table::load(&addresses, folder)?;
     write(folder, "twitter-hits", &users.hits())?;
     write(folder, "twitter-misses", &users.misses())?;
     Ok(json!({
