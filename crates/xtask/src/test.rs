@@ -51,7 +51,7 @@ enum Step {
     Doc,
     /// Licences, sources, duplicate dependencies
     Deny,
-    /// Instructions of each core's work against the baseline
+    /// Instructions of each core's work against the baseline (on request)
     Counts,
     /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts,
@@ -59,7 +59,7 @@ enum Step {
     Cluster,
     /// All tests, with a private MariaDB and an S3 server
     Test,
-    /// The container images: assembled, checked, run without privileges
+    /// The container images: assembled, checked, run without privileges (on request)
     Images,
     /// Pipelines, their scripts and the Dockerfile, by linters and by tests
     Workflows,
@@ -89,12 +89,10 @@ impl Options {
             Step::Clippy,
             Step::Doc,
             Step::Deny,
-            Step::Counts,
             Step::Charts,
             Step::Cluster,
             Step::Test,
             Step::Engines,
-            Step::Images,
             Step::Workflows,
         ];
         if self.mysql {
@@ -368,7 +366,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 11);
+        assert_eq!(options(&[]).plan().len(), 9);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
