@@ -20,7 +20,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// How requests are spread over time, as people say it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Pace {
-    /// Open loop at [`DEFAULT_RATE`].
+    /// Open loop at the default rate, 100 requests a second.
     #[default]
     Unsaid,
     /// As soon as the last reply is there.
