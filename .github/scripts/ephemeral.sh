@@ -30,7 +30,8 @@ must_be_ephemeral() {
 }
 
 up() {
-  local options=(--small --name "$1" --region "$region" --unprotected --yes)
+  # Without a table the twitter service is never ready.
+  local options=(--small --name "$1" --region "$region" --unprotected --sample --yes)
   [ -z "${REGISTRY:-}" ] || options+=(--registry "$REGISTRY")
   [ -z "${TAG:-}" ] || options+=(--tag "$TAG")
   "$root/eksctl/up.sh" "${options[@]}"

@@ -150,7 +150,7 @@ only_throw_away_clusters_are_touched() {
 
 a_cluster_takes_the_images_of_its_commit() {
   REGISTRY=ghcr.io/x TAG=e2e-1 REGION=eu-west-1 ephemeral up tripod-e2e-1-1
-  same 'up.sh --small --name tripod-e2e-1-1 --region eu-west-1 --unprotected --yes --registry ghcr.io/x --tag e2e-1' "$(cat calls)"
+  same 'up.sh --small --name tripod-e2e-1-1 --region eu-west-1 --unprotected --sample --yes --registry ghcr.io/x --tag e2e-1' "$(cat calls)"
 }
 
 deletes_data_too() {
