@@ -12,6 +12,7 @@ pub mod compute;
 pub mod config;
 pub mod drain;
 pub mod health;
+mod lag;
 pub mod limits;
 mod listener;
 pub mod metrics;
