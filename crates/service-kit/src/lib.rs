@@ -25,6 +25,7 @@ pub mod settings;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -266,6 +266,11 @@ impl WorkerCounters {
     pub fn add_one(&self, index: usize) {
         self.0.add(index, 1);
     }
+
+    /// Adds to the counter at this place of the label list.
+    pub fn add(&self, index: usize, amount: u64) {
+        self.0.add(index, amount);
+    }
 }
 
 /// A gauge, to be taken apart into one handle for each worker.

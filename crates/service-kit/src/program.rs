@@ -21,6 +21,7 @@ use crate::limits::WorkerLimits;
 use crate::metrics::{Durations, Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
+use crate::trace::Tracing;
 use crate::{Facts, Service, Setup, lag, listener, runtime, telemetry};
 
 /// Bad settings or usage.
@@ -184,6 +185,7 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     let shared = Arc::new(S::prepare(config, &setup));
     let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
     let lag = lag::family(&metrics);
+    let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
     let version = serde_json::json!({
         "service": S::NAME,
@@ -220,6 +222,7 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
             drain: drain.watch(),
             health: health.clone(),
             metrics: request_metrics.clone(),
+            tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
         });
     let (threads, mut ends) = start_workers::<S>(parts, &shared, &lag)?;
     tracing::info!(
@@ -241,6 +244,9 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
             stop_workers(&common, &drain, &mut signals, stop, ends).await
         }
     };
+    if let Some(tracing) = tracing {
+        tracing.finish().await;
+    }
     admin_task.abort();
     if !ended_well {
         tracing::error!("a worker failed");
