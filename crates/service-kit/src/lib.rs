@@ -12,6 +12,7 @@ pub mod compute;
 pub mod config;
 pub mod drain;
 pub mod health;
+mod lag;
 pub mod limits;
 mod listener;
 pub mod metrics;
@@ -24,6 +25,7 @@ pub mod settings;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
