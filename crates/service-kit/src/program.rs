@@ -2,6 +2,7 @@
 //! admin port, signals, drain.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,7 +23,7 @@ use crate::metrics::{Durations, Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
 use crate::trace::Tracing;
-use crate::{Facts, Service, Setup, lag, listener, runtime, telemetry};
+use crate::{Facts, Service, Setup, lag, listener, runtime, spread, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -187,21 +188,12 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     let lag = lag::family(&metrics);
     let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
-    let version = serde_json::json!({
-        "service": S::NAME,
-        "version": build.version,
-        "commit": build.commit,
-        "target": build.target,
-        "workers": workers.count,
-        "listen_addr": listen_addr.to_string(),
-        "admin_addr": admin_addr.to_string(),
-    });
     let admin = Admin {
         health: health.clone(),
         phase: PhaseGauge::new(&metrics),
         metrics,
         drain: drain.clone(),
-        version,
+        version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
@@ -212,18 +204,22 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         keep_alive: common.keep_alive,
         request_deadline: common.request_deadline,
     };
-    let parts = listeners
-        .into_iter()
-        .enumerate()
-        .map(|(index, listener)| WorkerParts {
-            index,
-            listener,
-            limits,
-            drain: drain.watch(),
-            health: health.clone(),
-            metrics: request_metrics.clone(),
-            tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
-        });
+    let spreads = spread::over(workers.count, limits.connections);
+    let parts =
+        listeners
+            .into_iter()
+            .zip(spreads)
+            .enumerate()
+            .map(|(index, (listener, spread))| WorkerParts {
+                index,
+                listener,
+                spread,
+                limits,
+                drain: drain.watch(),
+                health: health.clone(),
+                metrics: request_metrics.clone(),
+                tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
+            });
     let (threads, mut ends) = start_workers::<S>(parts, &shared, &lag)?;
     tracing::info!(
         service = S::NAME,
@@ -258,6 +254,24 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `/version` says.
+fn version<S: Service>(
+    build: &BuildFacts,
+    workers: usize,
+    listen_addr: SocketAddr,
+    admin_addr: SocketAddr,
+) -> serde_json::Value {
+    serde_json::json!({
+        "service": S::NAME,
+        "version": build.version,
+        "commit": build.commit,
+        "target": build.target,
+        "workers": workers,
+        "listen_addr": listen_addr.to_string(),
+        "admin_addr": admin_addr.to_string(),
+    })
 }
 
 /// Tells of each worker that it ended, and whether well.

@@ -73,8 +73,13 @@ fn host(results: &Value) -> String {
         Some(true) => "with SHA instructions",
         _ => "without SHA instructions",
     };
+    // The load average is read before anything is built or measured.
+    let shared = match host["load_before"].as_f64() {
+        Some(load) if load > 0.5 => "**measured on a shared host**, whose load average was",
+        _ => "load average",
+    };
     format!(
-        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}. Load average {} before and {} after, \
+        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}; {shared} {} before and {} after; \
          {} rounds of {} s. Absolute figures are of this machine in this hour; **ratios are what counts**. \
          To measure anew: `cargo xtask bench --install-peers`.\n",
         results["date"].as_str().unwrap_or("on an unknown day"),
