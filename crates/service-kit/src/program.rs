@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -128,6 +129,9 @@ fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCo
         return ExitCode::from(EXIT_SOFTWARE);
     }
     log_panics();
+    if let Err(error) = forbid_core_dumps() {
+        tracing::warn!(%error, "a core dump of this process would hold its secrets");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -151,6 +155,18 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "panic: one request is lost");
     }));
+}
+
+/// Memory holds the database's password and clients' data. The limit keeps the kernel from writing
+/// a file; a handler that takes dumps through a pipe is not bound by it, only by the second call.
+fn forbid_core_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Everything from binding to the end of the drain.
@@ -381,5 +397,19 @@ impl BuildFacts {
             ("commit", self.commit),
             ("target", &self.target),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_dumps_no_memory() {
+        forbid_core_dumps().unwrap();
+        assert_eq!(
+            rustix::process::dumpable_behavior().unwrap(),
+            DumpableBehavior::NotDumpable
+        );
     }
 }

@@ -144,3 +144,15 @@ fn the_metrics_tell_the_phase() {
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
 }
+
+#[test]
+fn a_crash_leaves_no_core_dump() {
+    let service = start(&[]);
+    let file = format!("/proc/{}/limits", service.pid());
+    let limits = std::fs::read_to_string(file).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let words: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "soft and hard");
+}
