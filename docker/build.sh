@@ -96,6 +96,12 @@ compile() {
   RUSTFLAGS=$flags "${CARGO:-cargo}" build --profile "$profile" --locked --target "$(target)" $packages
 }
 
+# All but the query engine.
+ordinary() {
+  # shellcheck disable=SC2086 # lists of words
+  compile release $services $tools
+}
+
 # The stripped binaries of a profile, in a folder.
 take() {
   profile=$1 folder=$2
@@ -109,8 +115,7 @@ take() {
 binaries() {
   out=$1 bundle=${CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}
   [ -s "$bundle" ] || fail "there are no certificate authorities in $bundle: install ca-certificates or set CA_BUNDLE"
-  # shellcheck disable=SC2086 # lists of words
-  compile release $services $tools
+  ordinary
   rm -rf "$out"
   # Empty unless `engine` fills it.
   mkdir -p "$out/engine" "$out/certificates"
@@ -123,8 +128,7 @@ binaries() {
 
 case "${1:-}:$#" in
   skeleton:3) skeleton "$2" "$3" ;;
-  # shellcheck disable=SC2086 # lists of words
-  dependencies:1) compile release $services $tools ;;
+  dependencies:1) ordinary ;;
   binaries:2) binaries "$2" ;;
   engine-dependencies:1) compile engine "$engine" ;;
   engine:2)
