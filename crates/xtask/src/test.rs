@@ -297,7 +297,8 @@ async fn cargo_test(
     cargo_test_by(cargo(), packages, &[], databases, s3_server).await
 }
 
-async fn cargo_test_by(
+/// The same by another command that takes cargo's arguments.
+pub(crate) async fn cargo_test_by(
     mut command: Command,
     packages: &[&str],
     arguments: &[&str],
