@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the static binaries that the images hold. The Dockerfile's compile
-# stage and `cargo xtask images` both run this, so what is built and how it is
+# stage and the check of the images both run this, so what is built and how it is
 # linked stands here and nowhere else.
 #
 #   docker/build.sh skeleton FROM TO    the manifests of the workspace FROM with
