@@ -24,6 +24,9 @@ use crate::{
 /// How long building and running the comparison of engines may take.
 const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
 
+/// How long building, assembling and running the images may take, from nothing on a busy machine.
+const IMAGES_DEADLINE: Duration = Duration::from_mins(90);
+
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -60,7 +63,7 @@ enum Step {
     Cluster,
     /// All tests, with a private MariaDB and an S3 server
     Test,
-    /// The container images: assembled, checked, run without privileges (on request)
+    /// The container images: assembled, checked, run without privileges
     Images,
     /// Pipelines, their scripts and the Dockerfile, by linters and by tests
     Workflows,
@@ -97,6 +100,7 @@ impl Options {
             Step::Test,
             Step::Engines,
             Step::Workflows,
+            Step::Images,
             Step::Conformance,
         ];
         if self.mysql {
@@ -226,7 +230,13 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Charts => return charts::check(workspace).await,
         Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
-        Step::Images => return images::check(workspace).await,
+        Step::Images => {
+            let checked = tokio::time::timeout(IMAGES_DEADLINE, images::check(workspace)).await;
+            return checked.with_context(|| {
+                let minutes = IMAGES_DEADLINE.as_secs() / 60;
+                format!("the images were not done within {minutes} minutes")
+            })?;
+        }
         Step::Workflows => return workflows::check(workspace).await,
         Step::Engines => return engines(workspace).await,
         Step::Conformance => return conformance::check(workspace).await,
@@ -287,7 +297,8 @@ async fn cargo_test(
     cargo_test_by(cargo(), packages, &[], databases, s3_server).await
 }
 
-async fn cargo_test_by(
+/// The same by another command that takes cargo's arguments.
+pub(crate) async fn cargo_test_by(
     mut command: Command,
     packages: &[&str],
     arguments: &[&str],
@@ -371,7 +382,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 10);
+        assert_eq!(options(&[]).plan().len(), 11);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

@@ -124,7 +124,7 @@ fn a_request_that_outlasts_the_drain_is_cut() {
 
 #[test]
 fn the_metrics_tell_the_phase() {
-    let mut service = start(&[("SETTLE_MS", "600000")]);
+    let mut service = start(&[("SETTLE_MS", "600000"), ("DRAIN_MS", "600000")]);
     let phase = |service: &Running, phase: &str| {
         service.metric(&format!("null_phase{{phase=\"{phase}\"}}")) > 0.5
     };
