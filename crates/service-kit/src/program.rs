@@ -21,7 +21,7 @@ use crate::limits::WorkerLimits;
 use crate::metrics::{Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
-use crate::{Facts, Service, Setup, listener, runtime, telemetry};
+use crate::{Facts, Service, Setup, listener, runtime, spread, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -208,17 +208,21 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         keep_alive: common.keep_alive,
         request_deadline: common.request_deadline,
     };
-    let parts = listeners
-        .into_iter()
-        .enumerate()
-        .map(|(index, listener)| WorkerParts {
-            index,
-            listener,
-            limits,
-            drain: drain.watch(),
-            health: health.clone(),
-            metrics: request_metrics.clone(),
-        });
+    let spreads = spread::over(workers.count, limits.connections);
+    let parts =
+        listeners
+            .into_iter()
+            .zip(spreads)
+            .enumerate()
+            .map(|(index, (listener, spread))| WorkerParts {
+                index,
+                listener,
+                spread,
+                limits,
+                drain: drain.watch(),
+                health: health.clone(),
+                metrics: request_metrics.clone(),
+            });
     let (threads, mut ends) = start_workers::<S>(parts, &shared)?;
     tracing::info!(
         service = S::NAME,

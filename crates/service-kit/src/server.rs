@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Service;
 use crate::drain::{Phase, Watch};
@@ -28,6 +28,7 @@ use crate::metrics::{
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
+use crate::spread::Spread;
 
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -88,6 +89,7 @@ struct WorkerMetrics {
 pub(crate) struct WorkerParts {
     pub(crate) index: usize,
     pub(crate) listener: StdListener,
+    pub(crate) spread: Spread,
     pub(crate) limits: WorkerLimits,
     pub(crate) drain: Watch,
     pub(crate) health: Health,
@@ -121,22 +123,33 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
     });
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut spread = parts.spread;
+    let slots = Arc::clone(spread.slots());
     loop {
         let accepted = async {
             // Over the cap nothing is accepted: what comes waits in the kernel's queue.
             let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
             Some((listener::accept(&listener).await, slot))
         };
-        let next = tokio::select! {
+        let mine = tokio::select! {
             biased;
             () = drain.reached(Phase::Closing) => break,
-            next = accepted => next,
+            Some(placed) = spread.inbox.recv() => placed.settle(),
+            Some((stream, slot)) = accepted => spread.place(stream, slot),
+            else => break,
         };
-        let Some((stream, slot)) = next else { break };
-        spawn_connection(&worker, stream, slot, drain.clone());
+        if let Some((stream, slot)) = mine {
+            spawn_connection(&worker, stream, slot, drain.clone());
+        }
     }
 
+    // What the others handed over before they knew.
+    spread.inbox.close();
+    while let Some(placed) = spread.inbox.recv().await {
+        if let Some((stream, slot)) = placed.settle() {
+            spawn_connection(&worker, stream, slot, drain.clone());
+        }
+    }
     // Connections that the kernel completed before the listener closes have done nothing wrong.
     let listener = listener.into_std()?;
     while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
