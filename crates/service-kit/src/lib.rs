@@ -12,6 +12,7 @@ pub mod compute;
 pub mod config;
 pub mod drain;
 pub mod health;
+mod lag;
 pub mod limits;
 mod listener;
 pub mod metrics;
@@ -25,6 +26,7 @@ mod spread;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

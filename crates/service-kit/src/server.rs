@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument as _;
 
 use crate::Service;
 use crate::drain::{Phase, Watch};
@@ -24,11 +25,12 @@ use crate::health::Health;
 use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
 use crate::metrics::{
-    Counters, Durations, Gauges, Label as _, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
+    Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
 use crate::spread::Spread;
+use crate::trace::{self, Tracer};
 
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -94,6 +96,7 @@ pub(crate) struct WorkerParts {
     pub(crate) drain: Watch,
     pub(crate) health: Health,
     pub(crate) metrics: RequestMetrics,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 struct Worker<S> {
@@ -104,6 +107,7 @@ struct Worker<S> {
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
+    tracer: Option<Tracer>,
 }
 
 /// Serves until the drain says so, then finishes what is in hand.
@@ -122,6 +126,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
+        tracer: parts.tracer,
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
@@ -255,13 +260,15 @@ async fn serve_connection<S: Service>(
 }
 
 /// Counts a request when it is dropped, so that cancelled and panicked ones count too.
-struct Record<'a> {
-    metrics: &'a WorkerMetrics,
+struct Record<'a, S: Service> {
+    worker: &'a Worker<S>,
     started: Instant,
     outcome: Outcome,
+    /// Only of a request that is traced. Ends after all else was told about the request.
+    span: Option<Box<trace::Span>>,
 }
 
-impl Drop for Record<'_> {
+impl<S: Service> Drop for Record<'_, S> {
     fn drop(&mut self) {
         let outcome = if std::thread::panicking() {
             Outcome::Kit(KitOutcome::Panic)
@@ -272,8 +279,13 @@ impl Drop for Record<'_> {
             Outcome::Kit(outcome) => outcome.index(),
             Outcome::Service(index) => KitOutcome::ALL.len() + index,
         };
-        self.metrics.requests.add_one(index);
-        self.metrics.durations.observe(self.started.elapsed());
+        let metrics = &self.worker.metrics;
+        metrics.requests.add_one(index);
+        metrics.durations.observe(self.started.elapsed());
+        if let Some(span) = &mut self.span {
+            let labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
+            span.ended(labels.copied().nth(index).unwrap_or_default());
+        }
     }
 }
 
@@ -284,13 +296,20 @@ async fn respond<S: Service>(
     // No route reads a body; dropping it makes the connection skip or refuse one.
     let (head, _body) = request.into_parts();
     let mut record = Record {
-        metrics: &worker.metrics,
+        worker: &worker,
         started: Instant::now(),
         outcome: Outcome::Kit(KitOutcome::Cancelled),
+        span: worker
+            .tracer
+            .as_ref()
+            .and_then(|tracer| tracer.start(&head)),
     };
-    let reply = worker.reply(&head, record.started).await;
+    let reply = worker.reply(&head, &mut record).await;
     record.outcome = reply.outcome;
     let mut response = reply.into_response();
+    if let Some(span) = &mut record.span {
+        span.answered(response.status());
+    }
     if !worker.drain.is_serving() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -299,7 +318,7 @@ async fn respond<S: Service>(
 }
 
 impl<S: Service> Worker<S> {
-    async fn reply(&self, head: &http::request::Parts, started: Instant) -> Reply {
+    async fn reply(&self, head: &http::request::Parts, record: &mut Record<'_, S>) -> Reply {
         if target_bytes(&head.uri) > S::LIMITS.target_bytes {
             return Reply::target_too_long();
         }
@@ -317,10 +336,21 @@ impl<S: Service> Worker<S> {
         let Some(place) = self.in_flight.enter() else {
             return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
         };
-        let call = self.app.call(route, Request::new(head));
+        if let Some(span) = &mut record.span {
+            span.matched(path);
+        }
+        let span = record.span.as_deref();
+        let call = self.app.call(route, Request::new(head, span));
         // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (started + self.limits.request_deadline).into();
-        let reply = tokio::time::timeout_at(deadline, call).await;
+        let deadline = (record.started + self.limits.request_deadline).into();
+        let reply = match span {
+            None => tokio::time::timeout_at(deadline, call).await,
+            // Boxed, so that only the few that are traced pay for the room.
+            Some(span) => {
+                let call = Box::pin(call.instrument(span.log().clone()));
+                tokio::time::timeout_at(deadline, call).await
+            }
+        };
         drop(place);
         reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
     }

@@ -17,7 +17,8 @@ use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
 use crate::{
-    EXIT_INTERRUPTED, charts, child, cluster, console, counts, deny, images, s3, spark, workflows,
+    EXIT_INTERRUPTED, charts, child, cluster, conformance, console, counts, deny, images, s3,
+    spark, workflows,
 };
 
 /// How long building and running the comparison of engines may take.
@@ -65,6 +66,8 @@ enum Step {
     Workflows,
     /// The same SQL on DataFusion and on Spark
     Engines,
+    /// The services against docs/openapi.yaml: its examples, and requests that a tool makes up
+    Conformance,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -94,6 +97,7 @@ impl Options {
             Step::Test,
             Step::Engines,
             Step::Workflows,
+            Step::Conformance,
         ];
         if self.mysql {
             plan.push(Step::Mysql);
@@ -225,6 +229,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Images => return images::check(workspace).await,
         Step::Workflows => return workflows::check(workspace).await,
         Step::Engines => return engines(workspace).await,
+        Step::Conformance => return conformance::check(workspace).await,
         Step::Mysql => {
             let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
@@ -366,7 +371,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 9);
+        assert_eq!(options(&[]).plan().len(), 10);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

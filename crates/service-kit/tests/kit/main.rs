@@ -4,3 +4,4 @@ mod cli;
 mod http;
 mod stop;
 mod support;
+mod trace;

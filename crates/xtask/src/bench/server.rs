@@ -196,12 +196,20 @@ mod tests {
 
     #[test]
     fn a_busy_process_has_processor_time() {
-        let pid = std::process::id();
-        let before = cpu_seconds(pid).unwrap();
-        let mut sum = 0_u64;
-        while cpu_seconds(pid).unwrap() <= before {
-            sum = sum.wrapping_add(std::hint::black_box(sum) + 1);
+        // Not this process: its threads come and go with the tests, and their time with them.
+        let mut busy = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        let before = cpu_seconds(busy.id()).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        let mut after = before;
+        while after <= before && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+            after = cpu_seconds(busy.id()).unwrap();
         }
-        assert!(cpu_seconds(pid).unwrap() > before);
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(after > before, "{after} is not more than {before}");
     }
 }
