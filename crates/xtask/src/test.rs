@@ -52,7 +52,7 @@ enum Step {
     Doc,
     /// Licences, sources, duplicate dependencies
     Deny,
-    /// Instructions of each core's work against the baseline (on request)
+    /// Instructions of each core's work against the baseline
     Counts,
     /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts,
@@ -92,6 +92,7 @@ impl Options {
             Step::Clippy,
             Step::Doc,
             Step::Deny,
+            Step::Counts,
             Step::Charts,
             Step::Cluster,
             Step::Test,
