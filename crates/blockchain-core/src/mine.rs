@@ -6,11 +6,8 @@
 #[expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "indices are constants or below the length of an array"
-)]
-#[expect(
     clippy::inline_always,
-    reason = "only what is inlined into the dispatching function is compiled for the processor"
+    reason = "indices are constants or below the length of an array; with checks or calls the compiler makes no lanes of it"
 )]
 mod lanes;
 
@@ -42,8 +39,8 @@ pub fn mine(seed: &Seed, good_hashes: u64) -> Option<Mined> {
     let mut after_seed = INITIAL_STATE;
     compress256(&mut after_seed, &[*seed.digits()]);
     #[cfg(target_arch = "x86_64")]
-    if let Some(lanes) = lanes::Lanes::find() {
-        return lanes.mine(&after_seed, good_hashes);
+    if let Some(processor) = lanes::processor() {
+        return lanes::mine(processor, &after_seed, good_hashes);
     }
     one_by_one(&after_seed, good_hashes)
 }

@@ -2,6 +2,7 @@
 //! admin port, signals, drain.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -187,21 +188,12 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     let lag = lag::family(&metrics);
     let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
-    let version = serde_json::json!({
-        "service": S::NAME,
-        "version": build.version,
-        "commit": build.commit,
-        "target": build.target,
-        "workers": workers.count,
-        "listen_addr": listen_addr.to_string(),
-        "admin_addr": admin_addr.to_string(),
-    });
     let admin = Admin {
         health: health.clone(),
         phase: PhaseGauge::new(&metrics),
         metrics,
         drain: drain.clone(),
-        version,
+        version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
@@ -262,6 +254,24 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `/version` says.
+fn version<S: Service>(
+    build: &BuildFacts,
+    workers: usize,
+    listen_addr: SocketAddr,
+    admin_addr: SocketAddr,
+) -> serde_json::Value {
+    serde_json::json!({
+        "service": S::NAME,
+        "version": build.version,
+        "commit": build.commit,
+        "target": build.target,
+        "workers": workers,
+        "listen_addr": listen_addr.to_string(),
+        "admin_addr": admin_addr.to_string(),
+    })
 }
 
 /// Tells of each worker that it ended, and whether well.

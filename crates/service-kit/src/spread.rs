@@ -182,10 +182,12 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_are_handed_over_than_the_other_may_have() {
-        let spreads = over(2, 2);
+        let spreads = over(2, 4);
+        let taken = Arc::clone(spreads[1].slots()).try_acquire_many_owned(3);
         let (_clients, kept) = accept(&spreads, 4).await;
-        assert_eq!(kept.len(), 2);
-        assert_eq!(open(&spreads), [2, 2]);
+        assert_eq!(open(&spreads), [4, 3]);
+        assert_eq!(kept.len(), 4);
+        drop(taken);
     }
 
     #[test]

@@ -18,44 +18,94 @@ const LANES: usize = 16;
 type Lane = [u32; LANES];
 
 /// SHA-256's round constants.
-#[rustfmt::skip]
 const ROUND_CONSTANTS: [u32; 64] = [
-    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
-    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
-    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
-    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
-    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
-    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
-    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
+    0x428a_2f98,
+    0x7137_4491,
+    0xb5c0_fbcf,
+    0xe9b5_dba5,
+    0x3956_c25b,
+    0x59f1_11f1,
+    0x923f_82a4,
+    0xab1c_5ed5,
+    0xd807_aa98,
+    0x1283_5b01,
+    0x2431_85be,
+    0x550c_7dc3,
+    0x72be_5d74,
+    0x80de_b1fe,
+    0x9bdc_06a7,
+    0xc19b_f174,
+    0xe49b_69c1,
+    0xefbe_4786,
+    0x0fc1_9dc6,
+    0x240c_a1cc,
+    0x2de9_2c6f,
+    0x4a74_84aa,
+    0x5cb0_a9dc,
+    0x76f9_88da,
+    0x983e_5152,
+    0xa831_c66d,
+    0xb003_27c8,
+    0xbf59_7fc7,
+    0xc6e0_0bf3,
+    0xd5a7_9147,
+    0x06ca_6351,
+    0x1429_2967,
+    0x27b7_0a85,
+    0x2e1b_2138,
+    0x4d2c_6dfc,
+    0x5338_0d13,
+    0x650a_7354,
+    0x766a_0abb,
+    0x81c2_c92e,
+    0x9272_2c85,
+    0xa2bf_e8a1,
+    0xa81a_664b,
+    0xc24b_8b70,
+    0xc76c_51a3,
+    0xd192_e819,
+    0xd699_0624,
+    0xf40e_3585,
+    0x106a_a070,
+    0x19a4_c116,
+    0x1e37_6c08,
+    0x2748_774c,
+    0x34b0_bcb5,
+    0x391c_0cb3,
+    0x4ed8_aa4a,
+    0x5b9c_ca4f,
+    0x682e_6ff3,
+    0x748f_82ee,
+    0x78a5_636f,
+    0x84c8_7814,
+    0x8cc7_0208,
+    0x90be_fffa,
+    0xa450_6ceb,
+    0xbef9_a3f7,
+    0xc671_78f2,
 ];
 
-/// A processor that can do it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lanes(V4);
+/// The processor that can; `None` where it lacks AVX-512.
+pub(super) fn processor() -> Option<V4> {
+    V4::try_new()
+}
 
-impl Lanes {
-    /// This one, if it can.
-    pub(super) fn find() -> Option<Self> {
-        V4::try_new().map(Self)
-    }
-
-    /// Mines as [`super::one_by_one`] does.
-    pub(super) fn mine(self, after_seed: &[u32; 8], good_hashes: u64) -> Option<Mined> {
-        let mut counter = Counter::new();
-        let mut message = [[0; LANES]; 16];
-        (0..MAX_TRIES).step_by(LANES).find_map(|first| {
-            counter.fill(&mut message);
-            let hashes = self.0.vectorize(Compress {
-                state: after_seed,
-                message: &message,
-            });
-            let mut numbered = (first..).zip(hashes);
-            let (pow, hash) = numbered.find(|(_, hash)| u64::from(*hash) < good_hashes)?;
-            let hash = ShortHash(hash);
-            Some(Mined { pow, hash })
-        })
-    }
+/// Mines as [`super::one_by_one`] does.
+pub(super) fn mine(processor: V4, after_seed: &[u32; 8], good_hashes: u64) -> Option<Mined> {
+    let mut counter = Counter::new();
+    let mut message = [[0; LANES]; 16];
+    let tries = (0..MAX_TRIES).step_by(LANES);
+    tries.into_iter().find_map(|first| {
+        counter.fill(&mut message);
+        let hashes = processor.vectorize(Compress {
+            state: after_seed,
+            message: &message,
+        });
+        let mut numbered = (first..).zip(hashes);
+        let (pow, hash) = numbered.find(|(_, hash)| u64::from(*hash) < good_hashes)?;
+        let hash = ShortHash(hash);
+        Some(Mined { pow, hash })
+    })
 }
 
 impl Counter {
@@ -187,16 +237,14 @@ mod tests {
 
     #[test]
     fn finds_what_is_found_one_by_one() {
-        let Some(lanes) = Lanes::find() else {
-            // The test above has shown the same without the processor's help.
-            return;
-        };
+        // Without it the test above has shown the same by plain code.
+        let Some(processor) = processor() else { return };
         for start in 0..64 {
             let mut state = INITIAL_STATE;
             compress256(&mut state, &[[start; 64]]);
             for good_hashes in [1 << 32, 1 << 31, 1 << 28, 1 << 25, 1 << 22] {
                 let expected = one_by_one(&state, good_hashes);
-                assert_eq!(lanes.mine(&state, good_hashes), expected);
+                assert_eq!(mine(processor, &state, good_hashes), expected);
             }
         }
     }
