@@ -55,7 +55,7 @@ enum Step {
     Doc,
     /// Licences, sources, duplicate dependencies
     Deny,
-    /// Instructions of each core's work against the baseline (on request)
+    /// Instructions of each core's work against the baseline
     Counts,
     /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts,
@@ -95,6 +95,7 @@ impl Options {
             Step::Clippy,
             Step::Doc,
             Step::Deny,
+            Step::Counts,
             Step::Charts,
             Step::Cluster,
             Step::Test,
@@ -382,7 +383,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 11);
+        assert_eq!(options(&[]).plan().len(), 12);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
