@@ -28,7 +28,7 @@ type Change = fn(&mut Row<'static>);
 
 /// What fails after `change` was made to the row of user 1.
 fn failures(change: Change) -> Vec<String> {
-    let mut rows = vec![row(1, 2), row(2, 1)];
+    let mut rows = [row(1, 2), row(2, 1)];
     change(&mut rows[0]);
     let terms = Terms::new(NOW, Excluded::default(), std::env::temp_dir());
     let mut checks = RowChecks::new(&terms);

@@ -24,6 +24,7 @@ use self::whole::WholeTable;
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// A table and its figures, all of which passed the checks.
+#[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) table: WholeTable,
     pub(crate) stats: Stats,
