@@ -7,7 +7,8 @@
 //! * [`packs`]: packs of a stated size.
 //!
 //! The programs are `raw` and `hello` (yardsticks), `sqlx_pool` (what a cache miss costs without
-//! further thought), `prepare` (writes corpora and tables) and `counted` (runs under valgrind).
+//! further thought), `prepare` (writes corpora and tables), `growth` (prints those curves) and
+//! `counted` (runs under valgrind).
 //! `cargo xtask bench` drives them all.
 
 pub mod cases;

@@ -4,13 +4,12 @@
 //!   `/blockchain` and `/qrcode`; the published ones from the folder of vectors, if it has them.
 //! * `prepare table FOLDER DATABASE_URL...` loads the same table at each address and writes the
 //!   requests for `/twitter`.
-//! * `prepare growth` times the cores against the size of what they are given.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use benches::{corpus, growth, table};
+use benches::{corpus, table};
 use database_address::Address;
 use serde_json::{Value, json};
 
@@ -21,10 +20,9 @@ fn main() -> Result<()> {
         ["requests", folder] => requests(Path::new(folder), None)?,
         ["requests", folder, vectors] => requests(Path::new(folder), Some(Path::new(vectors)))?,
         ["table", folder, urls @ ..] if !urls.is_empty() => load(Path::new(folder), urls)?,
-        ["growth"] => growth::measure()?,
-        _ => bail!(
-            "usage: prepare requests FOLDER [VECTORS] | prepare table FOLDER DATABASE_URL... | prepare growth"
-        ),
+        _ => {
+            bail!("usage: prepare requests FOLDER [VECTORS] | prepare table FOLDER DATABASE_URL...")
+        }
     };
     println!("{made}");
     Ok(())

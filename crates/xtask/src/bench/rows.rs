@@ -226,14 +226,13 @@ impl Bench {
     }
 
     async fn growth(&self) -> Result<Value> {
-        let output = pinned(&self.programs.join("prepare"), super::server::SERVER_CORE)?
-            .arg("growth")
+        let output = pinned(&self.programs.join("growth"), super::server::SERVER_CORE)?
             .output()
             .await
-            .context("cannot start `prepare`")?;
+            .context("cannot start `growth`")?;
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("`prepare growth` failed: {errors}");
+            bail!("`growth` failed: {errors}");
         }
         let curves: Value = serde_json::from_slice(&output.stdout)?;
         let mut row = Row::new(Vec::new());
