@@ -7,6 +7,9 @@ use http_body_util::Full;
 
 use crate::metrics::Label;
 
+/// Tells how a cache took part in a reply.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
@@ -104,6 +107,21 @@ impl Reply {
         let mut reply = Self::service(outcome, status, ContentType::Text, line.into());
         reply.extra = Some(retry_soon());
         reply
+    }
+
+    /// The same reply, marked as older than it should be (RFC 9211): made from a cache entry that is
+    /// this long past its time, because it could not be had anew.
+    /// A refusal stays as it is.
+    #[must_use]
+    pub fn stale(mut self, past: std::time::Duration) -> Self {
+        if self.status != StatusCode::OK {
+            return self;
+        }
+        // Under a second is past its time too.
+        let seconds = past.as_secs().max(1);
+        let value = HeaderValue::try_from(format!("tripod; hit; ttl=-{seconds}"));
+        self.extra = value.ok().map(|value| (CACHE_STATUS, value));
+        self
     }
 
     fn service(

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod mysql;
+mod sick;
 mod sqlite;
 mod table;
 
