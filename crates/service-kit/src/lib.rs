@@ -10,6 +10,7 @@ mod admin;
 mod cli;
 pub mod compute;
 pub mod config;
+mod connection;
 pub mod drain;
 pub mod health;
 pub mod limits;

@@ -26,6 +26,7 @@ pub(crate) struct WorkerLimits {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) keep_alive: Duration,
+    pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
 }
 

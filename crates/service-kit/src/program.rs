@@ -206,6 +206,7 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         connections: (max_connections / workers.count).max(1),
         in_flight: (common.max_in_flight / workers.count).max(1),
         keep_alive: common.keep_alive,
+        crowded_idle: common.crowded_idle,
         request_deadline: common.request_deadline,
     };
     let parts = listeners

@@ -1,6 +1,5 @@
 //! One worker: from accept to close, and what happens to each request in between.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Service;
+use crate::connection::{Activity, Connections, Watched};
 use crate::drain::{Phase, Watch};
 use crate::health::Health;
 use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
@@ -28,6 +28,9 @@ use crate::metrics::{
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
+
+/// How long a new connection waits for a place before others are looked at.
+const CROWDED_LOOK: Duration = Duration::from_millis(250);
 
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -98,7 +101,7 @@ struct Worker<S> {
     app: S,
     limits: WorkerLimits,
     in_flight: InFlight,
-    open: Cell<u64>,
+    open: Connections,
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
@@ -116,7 +119,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             limits.in_flight,
             parts.metrics.in_flight.worker(parts.index),
         ),
-        open: Cell::new(0),
+        open: Connections::default(),
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
@@ -124,8 +127,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
         let accepted = async {
-            // Over the cap nothing is accepted: what comes waits in the kernel's queue.
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            let slot = worker.place(&slots).await?;
             Some((listener::accept(&listener).await, slot))
         };
         let next = tokio::select! {
@@ -151,7 +153,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     tokio::select! {
         _ = slots.acquire_many(all) => {}
         () = drain.reached(Phase::Closed) => {
-            tracing::warn!(worker = parts.index, connections = worker.open.get(), "connections cut at the drain deadline");
+            tracing::warn!(worker = parts.index, connections = worker.open.count(), "connections cut at the drain deadline");
         }
     }
     Ok(())
@@ -171,16 +173,20 @@ fn spawn_connection<S: Service>(
 /// Counts a connection while it is open.
 struct OpenConnection<S> {
     worker: Rc<Worker<S>>,
+    number: u64,
+    activity: Rc<Activity>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl<S> OpenConnection<S> {
     fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
-        worker.open.set(worker.open.get() + 1);
-        worker.metrics.connections.set(worker.open.get());
+        let (number, activity) = worker.open.enter();
+        worker.metrics.connections.set(worker.open.count());
         worker.metrics.accepted.add_one(0);
         Self {
             worker,
+            number,
+            activity,
             _slot: slot,
         }
     }
@@ -189,8 +195,8 @@ impl<S> OpenConnection<S> {
 impl<S> Drop for OpenConnection<S> {
     fn drop(&mut self) {
         let worker = &self.worker;
-        worker.open.set(worker.open.get().saturating_sub(1));
-        worker.metrics.connections.set(worker.open.get());
+        worker.open.leave(self.number);
+        worker.metrics.connections.set(worker.open.count());
     }
 }
 
@@ -200,7 +206,9 @@ async fn serve_connection<S: Service>(
     mut drain: Watch,
 ) {
     let worker = &open.worker;
-    let service = service_fn(|request| respond(Rc::clone(worker), request));
+    let activity = &open.activity;
+    let stream = Watched::new(stream, Rc::clone(activity));
+    let service = service_fn(|request| respond(Rc::clone(worker), Rc::clone(activity), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Time for the next head, so also how long a connection may idle: longer than the load
@@ -227,9 +235,15 @@ async fn serve_connection<S: Service>(
                 ended
             } else {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    // A stop must not wait for a client that sent half a head.
+                    () = activity.abandoned() => Ok(()),
+                }
             }
         }
+        // Others wait for its place, and it has nothing to do.
+        () = activity.evicted() => Ok(()),
     };
     if let Err(error) = ended {
         if error.is_parse() {
@@ -266,19 +280,24 @@ impl Drop for Record<'_> {
 
 async fn respond<S: Service>(
     worker: Rc<Worker<S>>,
+    activity: Rc<Activity>,
     request: http::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    // No route reads a body; dropping it makes the connection skip or refuse one.
-    let (head, _body) = request.into_parts();
+    // No route reads a body. Where one begins and ends is what request smuggling is about, so
+    // nothing behind one is read: the reply closes the connection.
+    let (head, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
     let mut record = Record {
         metrics: &worker.metrics,
         started: Instant::now(),
         outcome: Outcome::Kit(KitOutcome::Cancelled),
     };
+    activity.begin(record.started);
     let reply = worker.reply(&head, record.started).await;
     record.outcome = reply.outcome;
+    activity.replied();
     let mut response = reply.into_response();
-    if !worker.drain.is_serving() {
+    if has_body || !worker.drain.is_serving() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -286,6 +305,21 @@ async fn respond<S: Service>(
 }
 
 impl<S: Service> Worker<S> {
+    /// A place for one more connection. Over the cap nothing is accepted: what comes waits in the
+    /// kernel's queue, and connections that idle are closed for it.
+    async fn place(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let slot = Arc::clone(slots).acquire_owned();
+            if let Ok(slot) = tokio::time::timeout(CROWDED_LOOK, slot).await {
+                return slot.ok();
+            }
+            let evicted = self.open.evict(self.limits.crowded_idle);
+            if evicted > 0 {
+                tracing::debug!(evicted, "too many connections: idle ones make room");
+            }
+        }
+    }
+
     async fn reply(&self, head: &http::request::Parts, started: Instant) -> Reply {
         if target_bytes(&head.uri) > S::LIMITS.target_bytes {
             return Reply::target_too_long();
