@@ -2,6 +2,7 @@
 //!
 //! Blocking on purpose: a test reads top to bottom, and every wait has a deadline.
 
+mod deploys;
 mod proxy;
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use deploys::{DEPLOYS, Known, Report, SETTLE, deploys};
 pub use proxy::{Fault, Proxy};
 pub use rustix::process::Signal;
 

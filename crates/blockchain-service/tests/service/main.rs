@@ -1,6 +1,7 @@
 //! The blockchain service as its clients see it, through a running program.
 
 mod chain;
+mod deploys;
 mod hostile;
 
 use service_kit::testing::Running;

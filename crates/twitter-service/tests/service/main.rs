@@ -1,6 +1,7 @@
 //! The twitter service as its clients and operators see it, through a running program.
 
 mod contacts;
+mod deploys;
 mod mysql;
 mod sick;
 mod sqlite;
