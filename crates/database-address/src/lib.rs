@@ -9,6 +9,8 @@
 //! # Ok::<(), database_address::AddressError>(())
 //! ```
 
+mod sqlite;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use std::path::PathBuf;
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::sqlite::SqliteConnectOptions;
+
+pub use crate::sqlite::read_only;
 
 /// Longest password file that is read, in bytes.
 const MAX_PASSWORD_BYTES: usize = 4096;

@@ -137,7 +137,7 @@ impl Cleaner {
         if line.len() > MAX_LINE_BYTES {
             return Err(Reason::MalformedJson);
         }
-        let line = str::from_utf8(line).map_err(|_| Reason::MalformedJson)?;
+        let line = simdutf8::basic::from_utf8(line).map_err(|_| Reason::MalformedJson)?;
         RawTweet::scan(line, &mut self.open)
             .and_then(RawTweet::decode)
             .map_err(|_| Reason::MalformedJson)?

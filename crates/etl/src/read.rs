@@ -10,6 +10,9 @@ use twitter_core::table::{META_PART, META_USER_ID};
 
 use crate::failure::{Failure, FailureKind, connected};
 
+/// How long to wait for a load that commits.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
 const ALL_MYSQL: &str = "SELECT user_id, part, pack FROM user_pack ORDER BY user_id, part";
 const ONE_MYSQL: &str = "SELECT user_id, part, pack FROM user_pack WHERE user_id = ? ORDER BY part";
 /// Ids of 2^63 and more are negative there and come last.
@@ -53,10 +56,8 @@ pub async fn for_each_pack(
                 let line = format!("{address}: there is no such file; `etl build` makes it");
                 return Err(Failure::new(FailureKind::Unavailable, line));
             }
-            let options = options
-                .read_only(true)
-                .busy_timeout(Duration::from_secs(10));
-            let mut connection = connected(address, options.connect()).await?;
+            let mut connection =
+                connected(address, database_address::read_only(*options, BUSY_WAIT)).await?;
             let query = match only {
                 Some(user_id) => sqlx::query(ONE_SQLITE).bind(user_id.cast_signed()),
                 None => sqlx::query(ALL_SQLITE),

@@ -115,7 +115,7 @@ impl Service for App {
 
     async fn call(&self, route: Route, request: Request<'_>) -> Reply {
         match route {
-            Route::Symbol => handlers::symbol(self, request.query()).await,
+            Route::Symbol => handlers::symbol(self, &request).await,
             Route::Image => handlers::image(self, request.query()).await,
         }
     }

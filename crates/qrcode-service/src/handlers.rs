@@ -2,17 +2,18 @@
 
 use qrcode_core::{MAX_ENCODED_LEN, Message};
 use service_kit::compute::PoolFull;
-use service_kit::request::{Query, Value};
+use service_kit::request::{Query, Request, Value};
 use service_kit::respond::{ContentType, Reply};
+use service_kit::trace::Span;
 
 use crate::app::{App, Outcome};
 use crate::invalid::Invalid;
 use crate::picture::{Format, ImageRequest};
 
 /// `GET /qrcode`: encode or decode, always 200; what breaks a rule is answered `INVALID`.
-pub(crate) async fn symbol(app: &App, query: Query<'_>) -> Reply {
-    let [kind, data, timestamp] = query.first(["type", "data", "timestamp"]);
-    match answer(app, kind, data, timestamp).await {
+pub(crate) async fn symbol(app: &App, request: &Request<'_>) -> Reply {
+    let [kind, data, timestamp] = request.query().first(["type", "data", "timestamp"]);
+    match answer(app, kind, data, timestamp, request.span()).await {
         Ok(reply) => reply,
         Err(reason) => {
             app.count(reason);
@@ -26,6 +27,7 @@ async fn answer(
     kind: Option<Value<'_>>,
     data: Option<Value<'_>>,
     timestamp: Option<Value<'_>>,
+    span: Option<&Span>,
 ) -> Result<Reply, Invalid> {
     let kind = kind.ok_or(Invalid::Type)?.decode()?;
     let data = data.ok_or(Invalid::Data)?.decode()?;
@@ -42,7 +44,7 @@ async fn answer(
             match (&app.tokens, timestamp) {
                 (Some(tokens), Some(timestamp)) => {
                     let timestamp = milliseconds(timestamp)?;
-                    Ok(match tokens.exchange(&message, timestamp).await {
+                    Ok(match tokens.exchange(&message, timestamp, span).await {
                         Ok(token) => reply(app, Outcome::Token, token.as_bytes()),
                         Err(error) => {
                             tracing::debug!(%error, "no token");

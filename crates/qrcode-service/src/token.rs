@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use qrcode_core::Message;
+use service_kit::trace::Span;
 
 /// Idle connections kept to the authentication service by each worker.
 const POOL: usize = 8;
@@ -41,6 +42,16 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
+    /// One word for a trace.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unreachable(_) => "unreachable",
+            Self::Status(_) => "status",
+            Self::NoToken => "no_token",
+        }
+    }
+
     /// What the client is told; causes stay in the log.
     pub(crate) fn public_line(&self) -> &'static str {
         match self {
@@ -69,17 +80,37 @@ impl TokenClient {
         }
     }
 
-    /// Asks for the token of a message; `timestamp` is in milliseconds and passed on as it came.
+    /// Asks for the token of a message; `timestamp` is in milliseconds and passed on as it came. With
+    /// a span, the exchange is one within it and the authentication service is told of the trace.
     pub(crate) async fn exchange(
         &self,
         message: &Message,
         timestamp: i64,
+        span: Option<&Span>,
     ) -> Result<String, TokenError> {
-        let asked = tokio::time::timeout(self.timeout, self.ask(message, timestamp));
-        asked.await.map_err(|_| TokenError::Timeout)?
+        let mut call = span.map(|span| span.child("POST"));
+        let trace = call.as_mut().map(|call| {
+            call.fact("http.request.method", "POST");
+            call.fact(
+                "server.address",
+                self.url.host().unwrap_or_default().to_owned(),
+            );
+            call.traceparent()
+        });
+        let asked = tokio::time::timeout(self.timeout, self.ask(message, timestamp, trace));
+        let result = asked.await.unwrap_or(Err(TokenError::Timeout));
+        if let (Some(call), Err(error)) = (&mut call, &result) {
+            call.failed(error.kind());
+        }
+        result
     }
 
-    async fn ask(&self, message: &Message, timestamp: i64) -> Result<String, TokenError> {
+    async fn ask(
+        &self,
+        message: &Message,
+        timestamp: i64,
+        trace: Option<String>,
+    ) -> Result<String, TokenError> {
         let question = serde_json::json!({
             "team_name": self.team,
             "timestamp": timestamp,
@@ -90,6 +121,9 @@ impl TokenClient {
             .map_err(|_| TokenError::NoToken)?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
+        if let Some(trace) = trace.and_then(|trace| HeaderValue::try_from(trace).ok()) {
+            request.headers_mut().insert("traceparent", trace);
+        }
         let response = self.client.request(request).await?;
         if response.status() != StatusCode::OK {
             return Err(TokenError::Status(response.status()));

@@ -19,7 +19,7 @@ use crate::Facts;
 use crate::drain::{Drain, Phase};
 use crate::health::Health;
 use crate::listener;
-use crate::metrics::{Label as _, Metrics};
+use crate::metrics::{Label, Metrics, State};
 use crate::respond::{ContentType, KitOutcome, Reply};
 
 /// Monitoring needs few connections; more than this many wait in the kernel.
@@ -30,6 +30,7 @@ const MAX_CONNECTIONS: usize = 64;
 pub(crate) struct Admin {
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
+    pub(crate) phase: PhaseGauge,
     pub(crate) drain: Drain,
     pub(crate) version: serde_json::Value,
     pub(crate) facts: Facts,
@@ -76,7 +77,10 @@ impl Admin {
         } else {
             match uri.path() {
                 "/livez" => Reply::kit(KitOutcome::Probe, StatusCode::OK, "alive\n"),
-                "/metrics" => show(ContentType::Metrics, self.metrics.render()),
+                "/metrics" => {
+                    self.phase.update(&self.drain, &self.health);
+                    show(ContentType::Metrics, self.metrics.render())
+                }
                 "/version" => show(ContentType::Json, line(&self.facts.with(&self.version))),
                 _ => return self.readiness(uri.query()),
             }
@@ -108,10 +112,74 @@ impl Admin {
     }
 }
 
+crate::labels! {
+    /// Where in its life the process is, as a scrape sees it.
+    enum Life {
+        /// Ready.
+        Serving => "serving",
+        /// No stop has begun, but a latch is shut.
+        Unready => "unready",
+        /// A stop has begun; requests are still taken.
+        Settling => "settling",
+        /// Requests in hand are finished, no more are taken.
+        Draining => "draining",
+        /// What was left has been cut.
+        Stopped => "stopped",
+    }
+}
+
+/// The phase as a metric, brought up to date by each scrape.
+#[derive(Debug)]
+pub(crate) struct PhaseGauge(State);
+
+impl PhaseGauge {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let help = "Where in its life the process is: 1 for the phase that it is in.";
+        Self(metrics.state("phase", help, "phase", Life::ALL))
+    }
+
+    fn update(&self, drain: &Drain, health: &Health) {
+        let life = match drain.phase() {
+            Phase::Serving if health.is_ready() => Life::Serving,
+            Phase::Serving => Life::Unready,
+            Phase::Settling => Life::Settling,
+            Phase::Closing => Life::Draining,
+            Phase::Closed => Life::Stopped,
+        };
+        self.0.enter(life.index());
+    }
+}
+
 fn show(content_type: ContentType, body: Vec<u8>) -> Reply {
     Reply::ok(KitOutcome::Probe, content_type, body)
 }
 
 fn line(value: &serde_json::Value) -> Vec<u8> {
     format!("{value}\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shut_latch_is_unready_until_a_stop_begins() {
+        let metrics = Metrics::new("test", 1);
+        let phase = PhaseGauge::new(&metrics);
+        let (drain, health) = (Drain::new(), Health::default());
+        let shown = || {
+            phase.update(&drain, &health);
+            let text = String::from_utf8(metrics.render()).unwrap();
+            let is_one = |line: &&str| line.ends_with("\"} 1");
+            text.lines().find(is_one).unwrap_or_default().to_owned()
+        };
+        assert_eq!(shown(), "test_phase{phase=\"serving\"} 1");
+        let latch = health.latch("table");
+        assert_eq!(shown(), "test_phase{phase=\"unready\"} 1");
+        latch.release();
+        assert_eq!(shown(), "test_phase{phase=\"serving\"} 1");
+        latch.shut("away");
+        drain.advance(Phase::Settling);
+        assert_eq!(shown(), "test_phase{phase=\"settling\"} 1");
+    }
 }

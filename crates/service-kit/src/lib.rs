@@ -13,6 +13,7 @@ pub mod config;
 mod connection;
 pub mod drain;
 pub mod health;
+mod lag;
 pub mod limits;
 mod listener;
 pub mod metrics;
@@ -25,6 +26,7 @@ pub mod settings;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
+pub mod trace;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -169,6 +169,25 @@ impl Metrics {
         Gauges(shards)
     }
 
+    /// A gauge `<service>_<name>` for each state, of which one is 1 and the others are 0.
+    pub(crate) fn state(
+        &self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: &[&'static str],
+    ) -> State {
+        let shards = vec![Cells::new(values.len())];
+        self.register(Family {
+            desc: self.describe(name, help),
+            label,
+            values: values.to_vec(),
+            kind: Kind::Gauge,
+            shards: shards.clone(),
+        });
+        State(shards)
+    }
+
     /// A histogram `<service>_<name>` of durations; `name` ends in `_seconds`.
     pub fn durations(&self, name: &str, help: &str) -> Durations {
         let shards = self.shards(BUCKET_BOUNDS.len() + 2);
@@ -247,6 +266,11 @@ impl WorkerCounters {
     pub fn add_one(&self, index: usize) {
         self.0.add(index, 1);
     }
+
+    /// Adds to the counter at this place of the label list.
+    pub fn add(&self, index: usize, amount: u64) {
+        self.0.add(index, amount);
+    }
 }
 
 /// A gauge, to be taken apart into one handle for each worker.
@@ -268,6 +292,21 @@ impl WorkerGauge {
     /// Replaces the worker's share.
     pub fn set(&self, value: u64) {
         self.0.set(0, value);
+    }
+}
+
+/// Which of several states something is in. One thread sets it.
+#[derive(Clone, Debug)]
+pub(crate) struct State(Vec<Cells>);
+
+impl State {
+    /// Enters the state at this place of the label list and leaves all others.
+    pub(crate) fn enter(&self, index: usize) {
+        for cells in &self.0 {
+            for place in 0..cells.0.len() {
+                cells.set(place, u64::from(place == index));
+            }
+        }
     }
 }
 
@@ -314,6 +353,18 @@ mod tests {
         assert!(text.contains("# TYPE qrcode_requests_total counter"));
         assert!(text.contains("qrcode_requests_total{outcome=\"a\"} 0"));
         assert!(text.contains("qrcode_requests_total{outcome=\"b\"} 2"));
+    }
+
+    #[test]
+    fn a_state_is_one_of_its_labels() {
+        let metrics = Metrics::new("qrcode", 2);
+        let phase = metrics.state("phase", "Phase.", "phase", &["a", "b"]);
+        phase.enter(0);
+        phase.enter(1);
+        let text = rendered(&metrics);
+        assert!(text.contains("# TYPE qrcode_phase gauge"));
+        assert!(text.contains("qrcode_phase{phase=\"a\"} 0"));
+        assert!(text.contains("qrcode_phase{phase=\"b\"} 1"));
     }
 
     #[test]

@@ -11,17 +11,18 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, PhaseGauge};
 use crate::cli::{self, Command, CommandLine};
 use crate::compute::ComputePool;
 use crate::config::{self, Effective, Mistakes, Reader, Setting};
 use crate::drain::{self, Drain, Phase, Stop, StopSignals};
 use crate::health::Health;
 use crate::limits::WorkerLimits;
-use crate::metrics::{Label, Metrics};
+use crate::metrics::{Durations, Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
-use crate::{Facts, Service, Setup, listener, runtime, telemetry};
+use crate::trace::Tracing;
+use crate::{Facts, Service, Setup, lag, listener, runtime, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -183,6 +184,8 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     };
     let shared = Arc::new(S::prepare(config, &setup));
     let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
+    let lag = lag::family(&metrics);
+    let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
     let version = serde_json::json!({
         "service": S::NAME,
@@ -195,6 +198,7 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
     });
     let admin = Admin {
         health: health.clone(),
+        phase: PhaseGauge::new(&metrics),
         metrics,
         drain: drain.clone(),
         version,
@@ -219,8 +223,9 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
             drain: drain.watch(),
             health: health.clone(),
             metrics: request_metrics.clone(),
+            tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
         });
-    let (threads, mut ends) = start_workers::<S>(parts, &shared)?;
+    let (threads, mut ends) = start_workers::<S>(parts, &shared, &lag)?;
     tracing::info!(
         service = S::NAME,
         version = build.version,
@@ -240,6 +245,9 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
             stop_workers(&common, &drain, &mut signals, stop, ends).await
         }
     };
+    if let Some(tracing) = tracing {
+        tracing.finish().await;
+    }
     admin_task.abort();
     if !ended_well {
         tracing::error!("a worker failed");
@@ -260,6 +268,7 @@ type WorkerEnds = JoinSet<bool>;
 fn start_workers<S: Service>(
     parts: impl Iterator<Item = WorkerParts>,
     shared: &Arc<S::Shared>,
+    lag: &Durations,
 ) -> io::Result<(Vec<JoinHandle<()>>, WorkerEnds)> {
     let mut threads = Vec::new();
     let mut ends = JoinSet::new();
@@ -267,7 +276,9 @@ fn start_workers<S: Service>(
         let shared = Arc::clone(shared);
         let (ended, end) = oneshot::channel();
         let name = format!("{}-{}", S::NAME, parts.index);
+        let lag = lag.worker(parts.index);
         threads.push(runtime::spawn_worker(name, move || async move {
+            tokio::task::spawn_local(lag::measure(lag));
             let app = S::worker(&shared, parts.index);
             let _ = ended.send(server::run(app, parts).await);
         })?);

@@ -10,15 +10,23 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, Method};
 
+use crate::trace::Span;
+
 /// A request that passed the kit's limits and belongs to one of the service's routes.
 #[derive(Debug)]
 pub struct Request<'a> {
     head: &'a http::request::Parts,
+    span: Option<&'a Span>,
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(head: &'a http::request::Parts) -> Self {
-        Self { head }
+    pub(crate) fn new(head: &'a http::request::Parts, span: Option<&'a Span>) -> Self {
+        Self { head, span }
+    }
+
+    /// The request's span, when it is traced.
+    pub fn span(&self) -> Option<&'a Span> {
+        self.span
     }
 
     /// The path, starting with `/`, not decoded.

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 use crate::Service;
 use crate::connection::{Activity, Connections, Watched};
@@ -24,10 +25,11 @@ use crate::health::Health;
 use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
 use crate::metrics::{
-    Counters, Durations, Gauges, Label as _, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
+    Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
+use crate::trace::{self, Tracer};
 
 /// How long a new connection waits for a place before others are looked at.
 const CROWDED_LOOK: Duration = Duration::from_millis(250);
@@ -95,6 +97,7 @@ pub(crate) struct WorkerParts {
     pub(crate) drain: Watch,
     pub(crate) health: Health,
     pub(crate) metrics: RequestMetrics,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 struct Worker<S> {
@@ -105,6 +108,7 @@ struct Worker<S> {
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
+    tracer: Option<Tracer>,
 }
 
 /// Serves until the drain says so, then finishes what is in hand.
@@ -123,6 +127,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
+        tracer: parts.tracer,
     });
     let slots = Arc::new(Semaphore::new(limits.connections));
     loop {
@@ -256,13 +261,15 @@ async fn serve_connection<S: Service>(
 }
 
 /// Counts a request when it is dropped, so that cancelled and panicked ones count too.
-struct Record<'a> {
-    metrics: &'a WorkerMetrics,
+struct Record<'a, S: Service> {
+    worker: &'a Worker<S>,
     started: Instant,
     outcome: Outcome,
+    /// Only of a request that is traced. Ends after all else was told about the request.
+    span: Option<Box<trace::Span>>,
 }
 
-impl Drop for Record<'_> {
+impl<S: Service> Drop for Record<'_, S> {
     fn drop(&mut self) {
         let outcome = if std::thread::panicking() {
             Outcome::Kit(KitOutcome::Panic)
@@ -273,8 +280,13 @@ impl Drop for Record<'_> {
             Outcome::Kit(outcome) => outcome.index(),
             Outcome::Service(index) => KitOutcome::ALL.len() + index,
         };
-        self.metrics.requests.add_one(index);
-        self.metrics.durations.observe(self.started.elapsed());
+        let metrics = &self.worker.metrics;
+        metrics.requests.add_one(index);
+        metrics.durations.observe(self.started.elapsed());
+        if let Some(span) = &mut self.span {
+            let labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
+            span.ended(labels.copied().nth(index).unwrap_or_default());
+        }
     }
 }
 
@@ -288,15 +300,22 @@ async fn respond<S: Service>(
     let (head, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let mut record = Record {
-        metrics: &worker.metrics,
+        worker: &worker,
         started: Instant::now(),
         outcome: Outcome::Kit(KitOutcome::Cancelled),
+        span: worker
+            .tracer
+            .as_ref()
+            .and_then(|tracer| tracer.start(&head)),
     };
     activity.begin(record.started);
-    let reply = worker.reply(&head, record.started).await;
+    let reply = worker.reply(&head, &mut record).await;
     record.outcome = reply.outcome;
     activity.replied();
     let mut response = reply.into_response();
+    if let Some(span) = &mut record.span {
+        span.answered(response.status());
+    }
     if has_body || !worker.drain.is_serving() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -320,7 +339,7 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    async fn reply(&self, head: &http::request::Parts, started: Instant) -> Reply {
+    async fn reply(&self, head: &http::request::Parts, record: &mut Record<'_, S>) -> Reply {
         if target_bytes(&head.uri) > S::LIMITS.target_bytes {
             return Reply::target_too_long();
         }
@@ -338,10 +357,21 @@ impl<S: Service> Worker<S> {
         let Some(place) = self.in_flight.enter() else {
             return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
         };
-        let call = self.app.call(route, Request::new(head));
+        if let Some(span) = &mut record.span {
+            span.matched(path);
+        }
+        let span = record.span.as_deref();
+        let call = self.app.call(route, Request::new(head, span));
         // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (started + self.limits.request_deadline).into();
-        let reply = tokio::time::timeout_at(deadline, call).await;
+        let deadline = (record.started + self.limits.request_deadline).into();
+        let reply = match span {
+            None => tokio::time::timeout_at(deadline, call).await,
+            // Boxed, so that only the few that are traced pay for the room.
+            Some(span) => {
+                let call = Box::pin(call.instrument(span.log().clone()));
+                tokio::time::timeout_at(deadline, call).await
+            }
+        };
         drop(place);
         reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
     }

@@ -7,6 +7,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::config::{self, Reader, Setting};
 use crate::telemetry::{self, LogFormat};
+use crate::trace;
 
 const LISTEN_ADDR: Setting = Setting::with_default(
     "LISTEN_ADDR",
@@ -90,6 +91,8 @@ pub const COMMON: &[&Setting] = &[
     &MAX_IN_FLIGHT,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &trace::OTLP_ENDPOINT,
+    &trace::TRACE_SAMPLE,
 ];
 
 /// The common settings, parsed.
@@ -109,6 +112,7 @@ pub struct Common {
     pub(crate) max_in_flight: usize,
     pub(crate) log_level: Targets,
     pub(crate) log_format: LogFormat,
+    pub(crate) trace: trace::Settings,
 }
 
 impl Common {
@@ -127,6 +131,7 @@ impl Common {
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
         let log_level = reader.value(&LOG_LEVEL, telemetry::log_level);
         let log_format = reader.value(&LOG_FORMAT, telemetry::log_format);
+        let trace = trace::Settings::read(reader);
         if let (Some(listen), Some(admin)) = (listen_addr, admin_addr)
             && listen == admin
             && listen.port() != 0
@@ -150,6 +155,7 @@ impl Common {
             max_in_flight: max_in_flight?,
             log_level: log_level?,
             log_format: log_format?,
+            trace: trace?,
         })
     }
 

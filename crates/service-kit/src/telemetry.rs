@@ -63,7 +63,8 @@ pub fn init(level: Targets, format: LogFormat) -> Result<(), TryInitError> {
         let layer = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
-            .with_current_span(false)
+            // Only traced requests have one: it carries the trace's id.
+            .with_current_span(true)
             .with_span_list(false);
         registry.with(layer).try_init()
     } else {

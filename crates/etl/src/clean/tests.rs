@@ -246,3 +246,55 @@ fn reasons_come_in_order() {
     }
     assert!(read(r#","text":" ","lang":"in""#).is_ok());
 }
+
+#[test]
+fn strings_end_where_json_says_wherever_that_is() {
+    // Longer than two blocks, so that every mark stands at every place of one.
+    let plain = "abcdefghijklmnopqrstuvwxyz0123456789é~";
+    let marks = [
+        "\"",
+        "\\",
+        "\\\"",
+        "\\\\",
+        "\\/",
+        "\\b\\f\\n\\r\\t",
+        "\\x",
+        "\u{0}",
+        "\u{1f}",
+        " ",
+        "\u{7f}",
+        "é",
+        "😀",
+        "\\u00e9",
+        "\\u00E9\\u3042\\n",
+        "\\u00g9",
+        "\\u0",
+        "\\ud83d\\ude00",
+        "\\ud83d",
+    ];
+    let lengths = plain.char_indices().map(|(at, _)| at);
+    for (len, mark) in lengths.flat_map(|len| marks.map(|mark| (len, mark))) {
+        let text = [&plain[..len], mark, &plain[len..]].concat();
+        for line in [
+            format!("{{\"x\":\"{text}\"}}"),
+            format!("{{\"{text}\":[{{\"y\":\"{text}\"}},\"{text}\"]}}"),
+            format!("{{\"x\":\"{text}"),
+        ] {
+            let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&line).is_ok();
+            let expected = if is_json {
+                Reason::NoTweetId
+            } else {
+                Reason::MalformedJson
+            };
+            assert_eq!(clean(line.as_bytes()), Err(expected), "{line}");
+        }
+        let used = format!("{{\"id\":1,\"text\":\"{text}\"}}");
+        let is_text = serde_json::from_str::<serde_json::Value>(&used).is_ok();
+        let expected = if is_text {
+            Reason::NoUserId
+        } else {
+            Reason::MalformedJson
+        };
+        assert_eq!(clean(used.as_bytes()), Err(expected), "{used}");
+    }
+}

@@ -23,8 +23,15 @@ fn field() -> String {
     String::from_utf8(words).expect("words are ASCII")
 }
 
-/// Answers every request on every connection with these bytes after `delay`, and hands on bodies.
-fn authentication_service(reply: &'static str, delay: Duration) -> (String, Receiver<String>) {
+/// What the authentication service was asked.
+struct Question {
+    /// The field of that name, empty when there is none.
+    traceparent: String,
+    body: String,
+}
+
+/// Answers every request on every connection with these bytes after `delay`, and hands them on.
+fn authentication_service(reply: &'static str, delay: Duration) -> (String, Receiver<Question>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("a bound port");
     let (send, receive) = sync_channel(16);
@@ -33,8 +40,8 @@ fn authentication_service(reply: &'static str, delay: Duration) -> (String, Rece
             let send = send.clone();
             std::thread::spawn(move || {
                 let mut stream = BufReader::new(stream);
-                while let Some(body) = read_post(&mut stream) {
-                    let _ = send.send(body);
+                while let Some(question) = read_post(&mut stream) {
+                    let _ = send.send(question);
                     std::thread::park_timeout(delay);
                     if stream.get_mut().write_all(reply.as_bytes()).is_err() {
                         return;
@@ -46,8 +53,9 @@ fn authentication_service(reply: &'static str, delay: Duration) -> (String, Rece
     (format!("http://{addr}"), receive)
 }
 
-fn read_post(stream: &mut BufReader<TcpStream>) -> Option<String> {
+fn read_post(stream: &mut BufReader<TcpStream>) -> Option<Question> {
     let mut length = 0;
+    let mut traceparent = String::new();
     let mut first = String::new();
     loop {
         let mut line = String::new();
@@ -62,10 +70,14 @@ fn read_post(stream: &mut BufReader<TcpStream>) -> Option<String> {
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
+        if let Some(value) = line.strip_prefix("traceparent:") {
+            value.trim().clone_into(&mut traceparent);
+        }
         if line.is_empty() {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).ok()?;
-            return String::from_utf8(body).ok();
+            let body = String::from_utf8(body).ok()?;
+            return Some(Question { traceparent, body });
         }
     }
 }
@@ -80,8 +92,9 @@ fn a_decoded_message_is_exchanged_for_a_token() {
     let field = field();
     let answer = service.get(&format!("{TARGET}{field}"));
     assert_eq!(answer.text(), "TEAMID,AWSACCOUNT\nabc");
-    let question: serde_json::Value =
-        serde_json::from_str(&asked.recv().expect("it was asked")).expect("JSON");
+    let asked_this = asked.recv().expect("it was asked");
+    assert_eq!(asked_this.traceparent, "");
+    let question: serde_json::Value = serde_json::from_str(&asked_this.body).expect("JSON");
     let expected = serde_json::json!({
         "team_name": "TEAMID", "timestamp": 1_706_567_290_739_i64, "decoded_qrcode": "3l8k0L"
     });
@@ -95,6 +108,29 @@ fn a_decoded_message_is_exchanged_for_a_token() {
     let invalid = service.get(&format!("/qrcode?type=decode&timestamp=soon&data={field}"));
     assert_eq!(invalid.text(), "TEAMID,AWSACCOUNT\nINVALID");
     assert!(asked.try_recv().is_err());
+}
+
+#[test]
+fn the_authentication_service_is_told_of_the_trace() {
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"token\":\"abc\"}";
+    let (url, asked) = authentication_service(reply, Duration::ZERO);
+    // Nobody collects there, which is not what this is about.
+    let service = start(&[("AUTH_URL", &url), ("OTLP_ENDPOINT", "http://127.0.0.1:1")]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let caller = "00f067aa0ba902b7";
+    let mut connection = service.connect();
+    let head = format!("GET {TARGET}{} HTTP/1.1\r\nHost: test\r\n", field());
+    connection.send(format!("{head}traceparent: 00-{trace}-{caller}-01\r\n\r\n").as_bytes());
+    assert_eq!(connection.reply().expect("a reply").status, 200);
+    let passed_on = asked.recv().expect("it was asked").traceparent;
+    assert!(
+        passed_on.starts_with(&format!("00-{trace}-")),
+        "{passed_on}"
+    );
+    assert!(
+        passed_on.ends_with("-01") && !passed_on.contains(caller),
+        "{passed_on}"
+    );
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod hostile;
 mod http;
 mod stop;
 mod support;
+mod trace;

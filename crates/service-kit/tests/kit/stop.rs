@@ -1,6 +1,6 @@
 //! What a stop owes the clients.
 
-use service_kit::testing::{Connection, Signal, wait_until};
+use service_kit::testing::{Connection, Running, Signal, wait_until};
 
 use crate::support::start;
 
@@ -120,4 +120,27 @@ fn a_request_that_outlasts_the_drain_is_cut() {
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
     assert!(slow.is_closed());
+}
+
+#[test]
+fn the_metrics_tell_the_phase() {
+    let mut service = start(&[("SETTLE_MS", "600000")]);
+    let phase = |service: &Running, phase: &str| {
+        service.metric(&format!("null_phase{{phase=\"{phase}\"}}")) > 0.5
+    };
+    assert!(phase(&service, "serving"));
+    let mut slow = service.connect();
+    slow.send(b"GET /slow?ms=600000 HTTP/1.1\r\nHost: test\r\n\r\n");
+    service.signal(Signal::TERM);
+    wait_until("it settles", || phase(&service, "settling"));
+    assert!(!phase(&service, "serving"));
+    // A second signal cuts the settling short; the request in hand goes on.
+    wait_until("the request is in hand", || {
+        service.metric("null_requests_in_flight") > 0.5
+    });
+    service.signal(Signal::TERM);
+    wait_until("it drains", || phase(&service, "draining"));
+    // A third one ends it.
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().code(), Some(0));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use database_address::{Address, Options};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _};
 
 use super::{Driver, Found, StoreError, gather, options, query_for};
 
@@ -40,8 +40,7 @@ impl Driver for Sqlite {
         let Options::Sqlite(options) = options(&self.address)? else {
             return Err(StoreError::Failed("not an address of SQLite".into()));
         };
-        let options = options.read_only(true).busy_timeout(BUSY_WAIT);
-        let connected = options.connect().await;
+        let connected = database_address::read_only(*options, BUSY_WAIT).await;
         connected.map_err(|error| self.error(&error))
     }
 
