@@ -6,6 +6,7 @@
 //! instance of the service of its own ([`Service::worker`]), sharing nothing on the path of a
 //! request; one more thread for signals, the admin port and background tasks.
 
+mod access;
 mod admin;
 mod cli;
 pub mod compute;

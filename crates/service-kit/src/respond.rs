@@ -158,12 +158,16 @@ impl Reply {
     }
 
     pub(crate) fn method_not_allowed() -> Self {
+        Self::method_not_allowed_but("GET, HEAD")
+    }
+
+    pub(crate) fn method_not_allowed_but(allowed: &'static str) -> Self {
         let mut reply = Self::kit(
             KitOutcome::MethodNotAllowed,
             StatusCode::METHOD_NOT_ALLOWED,
             "only GET and HEAD are allowed here\n",
         );
-        reply.extra = Some((ALLOW, HeaderValue::from_static("GET, HEAD")));
+        reply.extra = Some((ALLOW, HeaderValue::from_static(allowed)));
         reply
     }
 

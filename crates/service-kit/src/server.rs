@@ -19,10 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use crate::Service;
+use crate::access::AccessLog;
 use crate::connection::{Activity, Connections, Watched};
 use crate::drain::{Phase, Watch};
 use crate::health::Health;
-use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
+use crate::limits::{self, HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
 use crate::metrics::{
     Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
@@ -45,6 +46,7 @@ pub(crate) struct RequestMetrics {
     in_flight: Gauges,
     connections: Gauges,
     accepted: Counters,
+    log_dropped: Counters,
 }
 
 impl RequestMetrics {
@@ -68,6 +70,12 @@ impl RequestMetrics {
                 "Connections accepted.",
                 "listener",
                 &["traffic"],
+            ),
+            log_dropped: metrics.counters(
+                "log_lines_dropped_total",
+                "Lines that were left out, because there were too many in one second.",
+                "log",
+                &["access"],
             ),
         }
     }
@@ -108,6 +116,7 @@ struct Worker<S> {
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
+    access: AccessLog,
     tracer: Option<Tracer>,
 }
 
@@ -127,6 +136,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
+        access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
     });
     let slots = Arc::new(Semaphore::new(limits.connections));
@@ -265,6 +275,8 @@ struct Record<'a, S: Service> {
     worker: &'a Worker<S>,
     started: Instant,
     outcome: Outcome,
+    /// None until there is a reply.
+    status: Option<StatusCode>,
     /// Only of a request that is traced. Ends after all else was told about the request.
     span: Option<Box<trace::Span>>,
 }
@@ -282,10 +294,22 @@ impl<S: Service> Drop for Record<'_, S> {
         };
         let metrics = &self.worker.metrics;
         metrics.requests.add_one(index);
-        metrics.durations.observe(self.started.elapsed());
+        let took = self.started.elapsed();
+        metrics.durations.observe(took);
+        let label = || {
+            let mut labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
+            labels.nth(index).copied().unwrap_or_default()
+        };
+        if self.worker.access.takes(self.status, took) {
+            tracing::info!(
+                outcome = label(),
+                status = self.status.map(|status| status.as_u16()),
+                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "request"
+            );
+        }
         if let Some(span) = &mut self.span {
-            let labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
-            span.ended(labels.copied().nth(index).unwrap_or_default());
+            span.ended(label());
         }
     }
 }
@@ -303,6 +327,7 @@ async fn respond<S: Service>(
         worker: &worker,
         started: Instant::now(),
         outcome: Outcome::Kit(KitOutcome::Cancelled),
+        status: None,
         span: worker
             .tracer
             .as_ref()
@@ -313,6 +338,7 @@ async fn respond<S: Service>(
     record.outcome = reply.outcome;
     activity.replied();
     let mut response = reply.into_response();
+    record.status = Some(response.status());
     if let Some(span) = &mut record.span {
         span.answered(response.status());
     }
@@ -354,6 +380,10 @@ impl<S: Service> Worker<S> {
         if !is_read(&head.method) {
             return Reply::method_not_allowed();
         }
+        let patience = limits::patience(&head.headers, self.limits.request_deadline);
+        if patience.is_zero() {
+            return Reply::shed(KitOutcome::Deadline, "no time for an answer\n");
+        }
         let Some(place) = self.in_flight.enter() else {
             return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
         };
@@ -363,7 +393,7 @@ impl<S: Service> Worker<S> {
         let span = record.span.as_deref();
         let call = self.app.call(route, Request::new(head, span));
         // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (record.started + self.limits.request_deadline).into();
+        let deadline = (record.started + patience).into();
         let reply = match span {
             None => tokio::time::timeout_at(deadline, call).await,
             // Boxed, so that only the few that are traced pay for the room.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
+use crate::access;
 use crate::config::{self, Reader, Setting};
 use crate::telemetry::{self, LogFormat};
 use crate::trace;
@@ -91,6 +92,8 @@ pub const COMMON: &[&Setting] = &[
     &MAX_IN_FLIGHT,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &access::ACCESS_LOG_SLOW_MS,
+    &access::ACCESS_LOG_ONE_IN,
     &trace::OTLP_ENDPOINT,
     &trace::TRACE_SAMPLE,
 ];
@@ -112,6 +115,7 @@ pub struct Common {
     pub(crate) max_in_flight: usize,
     pub(crate) log_level: Targets,
     pub(crate) log_format: LogFormat,
+    pub(crate) access: access::Settings,
     pub(crate) trace: trace::Settings,
 }
 
@@ -131,6 +135,7 @@ impl Common {
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
         let log_level = reader.value(&LOG_LEVEL, telemetry::log_level);
         let log_format = reader.value(&LOG_FORMAT, telemetry::log_format);
+        let access = access::Settings::read(reader);
         let trace = trace::Settings::read(reader);
         if let (Some(listen), Some(admin)) = (listen_addr, admin_addr)
             && listen == admin
@@ -155,6 +160,7 @@ impl Common {
             max_in_flight: max_in_flight?,
             log_level: log_level?,
             log_format: log_format?,
+            access: access?,
             trace: trace?,
         })
     }

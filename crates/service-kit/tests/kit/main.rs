@@ -3,6 +3,7 @@
 mod cli;
 mod hostile;
 mod http;
+mod operators;
 mod stop;
 mod support;
 mod trace;
