@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use tokio::process::Command;
 
 use crate::database::TestDatabases;
@@ -41,12 +41,39 @@ enum Promise {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// Ask for a long time while the database comes and goes, its password too
+    Soak {
+        /// How long, in minutes
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        duration: u32,
+    },
+    /// Throw seeded requests at the cores: right ones, broken in one rule, damaged in one layer
+    Fuzz {
+        /// Which core
+        #[arg(long, default_value = "blockchain")]
+        target: Target,
+        /// How many
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+        executions: u32,
+    },
     /// Be every hostile client
     Hostile {
         /// How often all of them
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
+        /// Connections that send half a head, at a time; the limit of open files must allow them
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        connections: u32,
     },
+}
+
+/// A core that has a storm of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// Packed requests, from base64 to the rules of the chain
+    Blockchain,
+    /// Hex words, from text to the message
+    Qrcode,
 }
 
 /// One call of `cargo test`.
@@ -80,12 +107,34 @@ impl Promise {
                 rounds,
                 needs_database: true,
             }],
-            Self::Hostile { rounds } => [(&["service-kit"][..], "kit"), (&SERVICES, "service")]
+            Self::Soak { duration } => vec![Run {
+                packages: &["twitter-service"],
+                target: "service",
+                filters: &["soak::"],
+                variable: Some(("TRIPOD_TORTURE_SOAK", duration * 60)),
+                rounds: 1,
+                needs_database: true,
+            }],
+            Self::Fuzz { target, executions } => vec![Run {
+                packages: match target {
+                    Target::Blockchain => &["blockchain-core"],
+                    Target::Qrcode => &["qrcode-core"],
+                },
+                target: "storm",
+                filters: &[],
+                variable: Some(("TRIPOD_TORTURE_FUZZ", executions)),
+                rounds: 1,
+                needs_database: false,
+            }],
+            Self::Hostile {
+                rounds,
+                connections,
+            } => [(&["service-kit"][..], "kit"), (&SERVICES, "service")]
                 .map(|(packages, target)| Run {
                     packages,
                     target,
                     filters: &["hostile::"],
-                    variable: None,
+                    variable: Some(("TRIPOD_TORTURE_CONNECTIONS", connections)),
                     rounds,
                     needs_database: false,
                 })
@@ -192,7 +241,9 @@ mod tests {
 
     #[test]
     fn only_what_needs_a_database_gets_one() {
-        assert!(runs(&["database"]).iter().all(|run| run.needs_database));
+        for promise in ["database", "soak"] {
+            assert!(runs(&[promise]).iter().all(|run| run.needs_database));
+        }
         assert!(runs(&["hostile"]).iter().all(|run| !run.needs_database));
     }
 }

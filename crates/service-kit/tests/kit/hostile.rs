@@ -1,9 +1,9 @@
 //! Clients that mean no good: each gets the contract's answer or a clean 4xx, and nobody else
 //! notices.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use service_kit::testing::{Connection, Signal, wait_until};
+use service_kit::testing::{Connection, Running, Signal, wait_until};
 
 use crate::support::start;
 
@@ -24,10 +24,28 @@ fn statuses(connection: &mut Connection, bytes: &[u8]) -> Vec<u16> {
     statuses
 }
 
+/// What 99 of 100 requests on one connection take at most.
+fn high_quantile(service: &Running) -> Duration {
+    let mut connection = service.connect();
+    let mut times: Vec<_> = (0..1_000)
+        .map(|_| {
+            let started = Instant::now();
+            assert_eq!(connection.get("/ok").status, 200);
+            started.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[990]
+}
+
 #[test]
-fn a_thousand_half_heads_hold_nobody_up() {
+fn slow_heads_hold_nobody_up() {
     let service = start(&[("WORKERS", "1")]);
-    let mut slow: Vec<_> = (0..1_000)
+    let quiet = high_quantile(&service);
+    // 5,000 in `cargo xtask torture hostile`; the suite makes do with what any limit of open files allows.
+    let count = std::env::var("TRIPOD_TORTURE_CONNECTIONS").ok();
+    let count = count.map_or(700, |text| text.parse().expect("a number"));
+    let mut slow: Vec<_> = (0..count)
         .map(|_| {
             let mut connection = service.connect();
             connection.send(HALF);
@@ -39,6 +57,10 @@ fn a_thousand_half_heads_hold_nobody_up() {
         assert_eq!(good.get("/ok").status, 200);
         assert_eq!(service.get("/ok").status, 200);
     }
+    let beside = high_quantile(&service);
+    eprintln!("p99 of good clients: {quiet:?} alone, {beside:?} beside {count} half heads");
+    // Twice is promised; a test must bear a busy machine too.
+    assert!(beside < quiet * 20 + Duration::from_secs(1));
     for connection in slow.iter_mut().step_by(97) {
         connection.send(b"st: test\r\n\r\n");
         assert_eq!(connection.reply().unwrap().status, 200);

@@ -3,7 +3,9 @@
 mod contacts;
 mod deploys;
 mod mysql;
+mod secrets;
 mod sick;
+mod soak;
 mod sqlite;
 mod table;
 

@@ -48,7 +48,7 @@ impl Bench {
 }
 
 /// Where the server listens.
-fn upstream(database: &Database) -> SocketAddr {
+pub(crate) fn upstream(database: &Database) -> SocketAddr {
     let host = database.server.rsplit_once('@').expect("a user").1;
     let host = host.trim_end_matches('/');
     host.parse().expect("the test server's address has a port")
