@@ -1,20 +1,27 @@
 #!/bin/sh
 # Builds the static binaries that the images hold. The Dockerfile's compile
-# stage and `cargo xtask images` both run this, so what is built and how it is
+# stage and the check of the images both run this, so what is built and how it is
 # linked stands here and nowhere else.
 #
 #   docker/build.sh skeleton FROM TO    the manifests of the workspace FROM with
 #                                       empty sources, in TO
 #   docker/build.sh dependencies        builds what the empty sources depend on
 #   docker/build.sh binaries OUT        builds the binaries; the services' in
-#                                       OUT/services, the tools' in OUT/tools
+#                                       OUT/services, the tools' in OUT/tools,
+#                                       and puts the authorities that tools
+#                                       trust in OUT/certificates
+#   docker/build.sh engine-dependencies
+#   docker/build.sh engine OUT          likewise for the query engine, which takes
+#                                       longer than all the others together, in
+#                                       OUT/engine; after `binaries`, which empties OUT
 #
-# `dependencies` and `binaries` work on the workspace in the current folder.
+# All but `skeleton` work on the workspace in the current folder.
 #
 #   TARGETARCH   amd64 or arm64 [this machine's]
 #   TARGET_CPU   for rustc's `-C target-cpu`, such as neoverse-n1 for every
 #                Graviton from the second on [the architecture's baseline]
 #   GIT_COMMIT   what /version and build_info say [unknown]
+#   CA_BUNDLE    the public authorities [/etc/ssl/certs/ca-certificates.crt]
 set -eu
 
 # What a cargo that runs us says of its own package. Build scripts that look at
@@ -30,6 +37,8 @@ done
 services='blockchain-service qrcode-service twitter-service'
 # One image for all.
 tools='etl loadgen'
+# In that image too, built by itself.
+engine='etl-score'
 
 # ---------------------------------------------------------------------------------
 
@@ -75,34 +84,56 @@ skeleton() {
 # `+crt-static` needs an explicit --target: without one cargo would link build
 # scripts and derive macros statically too, and the latter must be loadable.
 compile() {
-  set -- "$(target)"
+  profile=$1
+  shift
   flags='-C target-feature=+crt-static'
   [ -z "${TARGET_CPU:-}" ] || flags="$flags -C target-cpu=$TARGET_CPU"
   packages=
-  for package in $services $tools; do
+  for package in "$@"; do
     packages="$packages -p $package"
   done
   # shellcheck disable=SC2086 # a list of words
-  RUSTFLAGS=$flags "${CARGO:-cargo}" build --release --locked --target "$1" $packages
+  RUSTFLAGS=$flags "${CARGO:-cargo}" build --profile "$profile" --locked --target "$(target)" $packages
+}
+
+# All but the query engine.
+ordinary() {
+  # shellcheck disable=SC2086 # lists of words
+  compile release $services $tools
+}
+
+# The stripped binaries of a profile, in a folder.
+take() {
+  profile=$1 folder=$2
+  shift 2
+  mkdir -p "$folder"
+  for name in "$@"; do
+    strip -o "$folder/$name" "${CARGO_TARGET_DIR:-target}/$(target)/$profile/$name"
+  done
 }
 
 binaries() {
-  out=$1
-  compile
-  built=${CARGO_TARGET_DIR:-target}/$(target)/release
+  out=$1 bundle=${CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}
+  [ -s "$bundle" ] || fail "there are no certificate authorities in $bundle: install ca-certificates or set CA_BUNDLE"
+  ordinary
   rm -rf "$out"
-  mkdir -p "$out/services" "$out/tools"
-  for name in $services; do
-    strip -o "$out/services/$name" "$built/$name"
-  done
-  for name in $tools; do
-    strip -o "$out/tools/$name" "$built/$name"
-  done
+  # Empty unless `engine` fills it.
+  mkdir -p "$out/engine" "$out/certificates"
+  # shellcheck disable=SC2086
+  take release "$out/services" $services
+  # shellcheck disable=SC2086
+  take release "$out/tools" $tools
+  cp "$bundle" "$out/certificates/ca-certificates.crt"
 }
 
 case "${1:-}:$#" in
   skeleton:3) skeleton "$2" "$3" ;;
-  dependencies:1) compile ;;
+  dependencies:1) ordinary ;;
   binaries:2) binaries "$2" ;;
-  *) fail 'usage: skeleton FROM TO | dependencies | binaries OUT' ;;
+  engine-dependencies:1) compile engine "$engine" ;;
+  engine:2)
+    compile engine "$engine"
+    take engine "$2/engine" "$engine"
+    ;;
+  *) fail 'usage: skeleton FROM TO | dependencies | binaries OUT | engine-dependencies | engine OUT' ;;
 esac

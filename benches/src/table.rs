@@ -73,10 +73,10 @@ pub fn load(addresses: &[Address], folder: &Path) -> Result<Users> {
     for address in addresses {
         let load = Load {
             processed: &run.processed,
-            origin: Some(Origin {
+            origin: Origin {
                 working: &run.clean.working,
                 excluded: &excluded,
-            }),
+            },
             address,
             jobs: JOBS,
             mode: Mode::Full,

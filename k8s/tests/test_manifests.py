@@ -254,6 +254,103 @@ class Agreement(unittest.TestCase):
             self.assertIn(yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))["vpc"]["cidr"], reached)
 
 
+def built(name):
+    """The programs of one of the lists in docker/build.sh, as paths in the image."""
+    words = re.search(rf"^{name}='([^']+)'$", (ROOT / "docker/build.sh").read_text(encoding="utf-8"), re.M).group(1)
+    return {f"/{word}" for word in words.split()}
+
+
+def images():
+    """What each image of ours holds, by its name, as docker/Dockerfile puts it there."""
+    text = (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
+    found = {}
+    for target, body in re.findall(r"^FROM \S+ AS (\w+)$(.*?)(?=^FROM |\Z)", text, re.M | re.S):
+        programs = set()
+        for source, place in re.findall(r"^COPY --from=\w+ /out/(\S+) (\S+)$", body, re.M):
+            folder, _, program = source.partition("/")
+            if place == "/":
+                programs |= built(folder)
+            elif program:
+                programs |= {place} & built(folder)
+        if programs:
+            found[f"tripod-{target}"] = programs
+    return found
+
+
+def unreachable(container):
+    """Programs and files that a container of ours names and that neither its image holds nor a volume brings."""
+    image = container.get("image", "").rpartition("/")[2].partition("@")[0].partition(":")[0]
+    programs = images().get(image)
+    if programs is None:
+        return
+    words = container.get("command", []) + container.get("args", [])
+    if container.get("command") and words[0] not in programs:
+        yield f"{words[0]} is not in {image}, which holds {sorted(programs)}"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container.get(probe, {}).get("exec", {}).get("command", [])
+        if asked and asked[0] not in programs:
+            yield f"{asked[0]} of the {probe} is not in {image}"
+    if not container.get("command") and image == "tripod-tools":
+        yield "the image's own command is only a help text"
+    # The score step starts the query engine's program unless it is told not to.
+    if words[:1] == ["/etl"] and {"run", "score"} & set(words[1:2]) and "--engine=memory" not in words and "/etl-score" not in programs:
+        yield f"/etl-score is not in {image}, and {words[1]} starts it"
+    named = [word.partition("=")[2] if word.startswith("--") else word for word in words[1:]]
+    named += [entry.get("value", "") for entry in container.get("env", [])]
+    mounts = {mount["mountPath"].rstrip("/"): mount.get("readOnly", False) for mount in container.get("volumeMounts", [])}
+    for text in named:
+        path = re.sub(r"^(file|sqlite)://", "", text)
+        if path.startswith("/") and not any(path == mount or path.startswith(f"{mount}/") for mount in mounts):
+            yield f"{path} lies on no volume: {sorted(mounts)}"
+    written = [word.partition("=")[2] for word in words if word.startswith("--out=")]
+    # Steps keep what they work on in TMPDIR.
+    if words[:1] == ["/etl"] and {"build", "clean", "load", "run", "score"} & set(words[1:2]):
+        written += [entry["value"] for entry in container.get("env", []) if entry["name"] == "TMPDIR"] or ["/tmp"]
+    for path in written:
+        volumes = [read_only for mount, read_only in mounts.items() if path == mount or path.startswith(f"{mount}/")]
+        if not volumes or any(volumes):
+            yield f"{path} lies on no volume that can be written"
+
+
+class Programs(unittest.TestCase):
+    """What pods start and name is in their images or on their volumes."""
+
+    def test_the_images_hold_what_the_dockerfile_puts_there(self):
+        self.assertEqual(images(), {
+            "tripod-blockchain": {"/blockchain-service"},
+            "tripod-qrcode": {"/qrcode-service"},
+            "tripod-twitter": {"/twitter-service"},
+            "tripod-tools": {"/etl", "/etl-score", "/loadgen"},
+        })
+
+    def test_every_pod_of_ours_starts_what_is_there_and_names_files_that_are(self):
+        seen = 0
+        for path, document in all_manifests():
+            for where, pod in pods(document):
+                for container in pod.get("initContainers", []) + pod.get("containers", []):
+                    seen += "tripod-" in container.get("image", "")
+                    self.assertEqual(list(unreachable(container)), [], (str(path), where, container["name"]))
+        self.assertGreaterEqual(seen, 6)
+
+    def test_the_check_can_fail(self):
+        def complaints(**changes):
+            container = {"image": "registry.example/tripod-tools:1.2.3", "command": ["/etl"], "args": ["generate", "--out=/scratch/x"],
+                         "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}
+            return " ".join(unreachable({**container, **changes}))
+        self.assertEqual(complaints(), "")
+        self.assertEqual(complaints(image="docker.io/library/mysql:8.4", command=["bash"]), "")
+        self.assertIn("/etl-fast is not in tripod-tools", complaints(command=["/etl-fast"]))
+        self.assertIn("/etl is not in tripod-qrcode", complaints(image="tripod-qrcode@sha256:00"))
+        self.assertIn("/elsewhere/x lies on no volume", complaints(args=["generate", "--out=/elsewhere/x"]))
+        self.assertIn("/scratched lies on no volume", complaints(args=["generate", "--out=/scratched"]))
+        self.assertIn("/ca/ca.pem lies on no volume", complaints(env=[{"name": "DATABASE_CA_FILE", "value": "/ca/ca.pem"}]))
+        self.assertIn("/tmp lies on no volume that can be written", complaints(args=["build"]))
+        self.assertEqual("", complaints(args=["build"], env=[{"name": "TMPDIR", "value": "/scratch"}]))
+        self.assertIn("no volume that can be written", complaints(volumeMounts=[{"name": "scratch", "mountPath": "/scratch", "readOnly": True}]))
+        self.assertIn("only a help text", complaints(command=[]))
+        self.assertIn("/bin/true of the livenessProbe", complaints(livenessProbe={"exec": {"command": ["/bin/true"]}}))
+
+
 class ChartValues(unittest.TestCase):
     """The values that the scripts install the charts with, rendered by the charts."""
 
@@ -277,6 +374,8 @@ class ChartValues(unittest.TestCase):
             for where, pod in pods(document):
                 seen += 1
                 self.assertEqual(list(unrestricted(pod)), [], (document["metadata"]["name"], where))
+                for container in pod["containers"]:
+                    self.assertEqual(list(unreachable(container)), [], (document["metadata"]["name"], where))
         self.assertGreaterEqual(seen, 3)
 
     def test_both_clusters_get_what_their_files_promise(self):

@@ -418,10 +418,32 @@ CARGO
   # Set where this runs under cargo.
   unset CARGO
   CARGO_PKG_NAME=xtask TARGETARCH=arm64 TARGET_CPU=neoverse-n1 build dependencies
-  has "$(cat calls)" 'cargo build --release --locked --target aarch64-unknown-linux-gnu -p blockchain-service'
+  has "$(cat calls)" 'cargo build --profile release --locked --target aarch64-unknown-linux-gnu -p blockchain-service'
   has "$(cat calls)" 'RUSTFLAGS=-C target-feature=+crt-static -C target-cpu=neoverse-n1 clean'
   TARGETARCH=riscv64 refused 1 build dependencies
   has "$said" 'no image for riscv64'
+  # Nobody but the tools' image waits for the query engine.
+  ! grep -q etl-score calls || { echo 'the query engine is built with the rest'; return 1; }
+  TARGETARCH=arm64 build engine-dependencies
+  has "$(cat calls)" 'cargo build --profile engine --locked --target aarch64-unknown-linux-gnu -p etl-score'
+}
+
+binaries_come_with_the_public_authorities_and_room_for_the_engine() {
+  fake cargo </dev/null
+  fake strip <<'STRIP'
+touch "$2"
+STRIP
+  unset CARGO
+  CA_BUNDLE=none refused 1 build binaries out
+  has "$said" 'no certificate authorities in none'
+  echo bundle >some.crt
+  CA_BUNDLE=some.crt build binaries out
+  same bundle "$(cat out/certificates/ca-certificates.crt)"
+  same '' "$(ls out/engine)"
+  has "$(ls out/tools)" loadgen
+  build engine out
+  same etl-score "$(ls out/engine)"
+  has "$(ls out/services)" twitter-service
 }
 
 # --- the workflows themselves -----------------------------------------------------

@@ -14,6 +14,12 @@ MAX_CONNECTIONS: {{ int $v.maxConnections | quote }}
 MAX_IN_FLIGHT: {{ int $v.maxInFlight | quote }}
 LOG_LEVEL: {{ $v.logLevel | quote }}
 LOG_FORMAT: {{ $v.logFormat | quote }}
+{{- with include "service.tracing.values" . | fromYaml }}
+{{- if .endpoint }}
+OTLP_ENDPOINT: {{ .endpoint | quote }}
+TRACE_SAMPLE: {{ .sample | quote }}
+{{- end }}
+{{- end }}
 {{- if hasKey $v "deflateLevel" }}
 DEFLATE_LEVEL: {{ ternary (toString $v.deflateLevel) (include "service.integer" $v.deflateLevel) (kindIs "string" $v.deflateLevel) | quote }}
 {{- end }}

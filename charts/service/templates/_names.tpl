@@ -78,7 +78,7 @@ default
 {{- coalesce $global.pullPolicy .Values.image.pullPolicy -}}
 {{- end -}}
 
-{{/* The chart's ingress and load balancer with `global` laid over them. */}}
+{{/* The chart's ingress, load balancer and tracing with `global` laid over them. */}}
 {{- define "service.ingress.values" -}}
 {{- $global := include "service.global" (list . "ingress") | fromYaml -}}
 {{- mergeOverwrite (deepCopy .Values.ingress) $global | toYaml -}}
@@ -87,4 +87,9 @@ default
 {{- define "service.loadBalancer.values" -}}
 {{- $global := include "service.global" (list . "loadBalancer") | fromYaml -}}
 {{- mergeOverwrite (deepCopy .Values.loadBalancer) $global | toYaml -}}
+{{- end -}}
+
+{{- define "service.tracing.values" -}}
+{{- $global := include "service.global" (list . "tracing") | fromYaml -}}
+{{- mergeOverwrite (deepCopy .Values.tracing) $global | toYaml -}}
 {{- end -}}

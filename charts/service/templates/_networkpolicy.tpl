@@ -18,6 +18,8 @@
 
 {{- define "service.networkpolicy" -}}
 {{- $p := .Values.networkPolicy -}}
+{{- $tracing := include "service.tracing.values" . | fromYaml -}}
+{{- $traced := and $tracing.endpoint $tracing.namespace -}}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
@@ -60,7 +62,7 @@ spec:
     {{- with $p.extraIngress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- if or .Values.database $p.extraEgress }}
+  {{- if or .Values.database $traced $p.extraEgress }}
   egress:
     {{- include "service.networkpolicy.dns" . | nindent 4 }}
     {{- with .Values.database }}
@@ -74,6 +76,15 @@ spec:
         - port: {{ int .port }}
           protocol: TCP
     {{- end }}
+    {{- end }}
+    {{- if $traced }}
+    - to:
+        - namespaceSelector:
+            matchLabels:
+              kubernetes.io/metadata.name: {{ $tracing.namespace }}
+      ports:
+        - port: {{ regexFind ":[0-9]+$" (index (splitList "/" $tracing.endpoint) 2) | trimPrefix ":" | default "4318" | int }}
+          protocol: TCP
     {{- end }}
     {{- with $p.extraEgress }}
     {{- toYaml . | nindent 4 }}

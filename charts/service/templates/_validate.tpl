@@ -106,6 +106,10 @@
 {{- end -}}
 {{- $_ := set $seen $item.name "" -}}
 {{- end -}}
+{{- $tracing := include "service.tracing.values" . | fromYaml -}}
+{{- if and $tracing.endpoint (not $tracing.namespace) $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
+{{- $wrong = append $wrong "tracing.endpoint is set, but networkPolicy lets no traces out. Set tracing.namespace to that of the collector's pods or, for one outside the cluster, add it to networkPolicy.extraEgress." -}}
+{{- end -}}
 {{- if and $v.authUrl $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
 {{- $wrong = append $wrong (printf "authUrl is set, but networkPolicy lets nothing out: %s could not be reached. Name it in networkPolicy.extraEgress (names are looked up once a rule stands there) or turn networkPolicy.enabled off." $v.authUrl) -}}
 {{- end -}}

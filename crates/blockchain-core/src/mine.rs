@@ -2,6 +2,15 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+#[cfg(target_arch = "x86_64")]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::inline_always,
+    reason = "indices are constants or below the length of an array; with checks or calls the compiler makes no lanes of it"
+)]
+mod lanes;
+
 use sha2::block_api::compress256;
 
 use crate::hash::{INITIAL_STATE, Seed};
@@ -29,9 +38,17 @@ pub struct Mined {
 pub fn mine(seed: &Seed, good_hashes: u64) -> Option<Mined> {
     let mut after_seed = INITIAL_STATE;
     compress256(&mut after_seed, &[*seed.digits()]);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(processor) = lanes::processor() {
+        return lanes::mine(processor, &after_seed, good_hashes);
+    }
+    one_by_one(&after_seed, good_hashes)
+}
+
+fn one_by_one(after_seed: &[u32; 8], good_hashes: u64) -> Option<Mined> {
     let mut counter = Counter::new();
     for pow in 0..MAX_TRIES {
-        let mut state = after_seed;
+        let mut state = *after_seed;
         compress256(&mut state, &[counter.block]);
         let [first, ..] = state;
         if u64::from(first) < good_hashes {

@@ -2,16 +2,20 @@
 
     python3 crates/etl-score/benches/figures.py engines [--gib 1] [--rounds 3]
     python3 crates/etl-score/benches/figures.py growth [--gib 0.5 1 2 4] [--memory 1G]
+    python3 crates/etl-score/benches/figures.py incremental [--gib 1]
 
 Builds what it needs, makes its own raw files in a temporary folder (`--data` names another parent), and removes them. `engines`
 needs PySpark: in the running Python, or in the folder that TRIPOD_TEST_PYSPARK names. `growth` writes
-docs/etl/growth.md and docs/etl/growth.svg.
+docs/etl/growth.md and docs/etl/growth.svg. `incremental` adds files of 1 % and of 10 % of the lines to a finished run
+and says how long each step takes, and how much of the rows the new lines touch.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -24,6 +28,8 @@ MIB = 1 << 20
 # Lines of a raw file: some 340 MB, as a third of one of the real ones.
 LINES = 120_000
 LINE_BYTES = 2_804
+# Of the table that `growth` makes.
+ROW = "| {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.0f} | {:.1f} | {:.0f} | {} | {:.0f} |"
 
 
 def run(command, **more):
@@ -105,6 +111,17 @@ def datafusion(binaries, working, popular, folder, memory):
     return figures, max(peak, figures["peak_bytes"] or 0)
 
 
+def load(binaries, processed, folder, name="table"):
+    """Into SQLite, with all checks. Seconds, peak, and what the report says."""
+    report = os.path.join(folder, "load.json")
+    if os.path.exists(report):
+        os.remove(report)
+    seconds, peak = measured([os.path.join(binaries, "etl"), "load", "--processed", processed, "--spill", folder,
+                              "--database", f"sqlite://{os.path.join(folder, name)}.db", "--json", report])
+    with open(report) as text:
+        return seconds, peak, json.load(text)
+
+
 def spark(working, popular, folder, memory):
     processed, figures = os.path.join(folder, "spark"), os.path.join(folder, "spark.json")
     cores = len(os.sched_getaffinity(0))
@@ -141,6 +158,35 @@ def engines(options, binaries, folder):
     print(f"\nratio {speed['datafusion'] / speed['spark']:.1f} (wanted: at least 3)")
 
 
+def packs(folder):
+    """The table's packs: their hashes and sizes."""
+    with contextlib.closing(sqlite3.connect(os.path.join(folder, "table.db"))) as table:
+        return {(user, part): (hash(pack), len(pack)) for user, part, pack in table.execute("SELECT user_id, part, pack FROM user_pack")}
+
+
+def incremental(options, binaries, folder):
+    gib = options.gib[0]
+    landing, popular, raw = generate(binaries, folder, gib, 1)
+    print(f"raw {raw / MIB:.0f} MiB\n\n| | clean s | score s | load s | rows | packs touched | of their bytes |\n| --- | --- | --- | --- | --- | --- | --- |")
+    before, slowest = {}, []
+    for number, (name, share) in enumerate([("first run", 0), ("1 % more", 0.01), ("10 % more", 0.1)]):
+        if share:
+            run([os.path.join(binaries, "etl"), "generate", "--users", str(max(10_000, int(gib * 150_000))), "--tweets",
+                 str(int(raw / LINE_BYTES * share)), "--seed", str(1000 + number), "--out", os.path.join(landing, f"part-s-{number:05}.json")],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        working, clean_seconds, _ = clean(binaries, landing, folder)
+        figures, _ = datafusion(binaries, working, popular, folder, options.memory)
+        load_seconds, _, _ = load(binaries, os.path.join(folder, "datafusion"), folder)
+        now = packs(folder)
+        touched = [size for key, (content, size) in now.items() if before.get(key) != (content, size)]
+        shares = (len(touched) / len(now), sum(touched) / sum(size for _, size in now.values()))
+        print(f"| {name} | {clean_seconds:.1f} | {figures['seconds']:.1f} | {load_seconds:.1f} | {figures['rows']} | "
+              f"{shares[0]:.0%} | {shares[1]:.0%} |", flush=True)
+        before = now
+        slowest = sorted(figures["steps"], key=lambda step: -step["seconds"])
+    print("\n" + ", ".join(f"{step['query']} {step['seconds']:.2f} s" for step in slowest))
+
+
 def growth(options, binaries, folder):
     rows = []
     for gib in options.gib:
@@ -150,17 +196,20 @@ def growth(options, binaries, folder):
         working, clean_seconds, clean_peak = clean(binaries, landing, here)
         figures, peak = datafusion(binaries, working, popular, here, options.memory)
         spilled = sum(step["spilled_bytes"] for step in figures["steps"])
-        rows.append((raw / (1024 * MIB), clean_seconds, clean_peak / MIB, figures["seconds"], peak / MIB, figures["rows"], spilled / MIB))
-        print("| {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.0f} | {} | {:.0f} |".format(*rows[-1]), flush=True)
+        load_seconds, load_peak, _ = load(binaries, os.path.join(here, "datafusion"), here)
+        rows.append((raw / (1024 * MIB), clean_seconds, clean_peak / MIB, figures["seconds"], peak / MIB, load_seconds, load_peak / MIB,
+                     figures["rows"], spilled / MIB))
+        print(ROW.format(*rows[-1]), flush=True)
         shutil.rmtree(here)
-    table = ["| raw GiB | clean s | clean MiB | score s | score MiB | rows | spilled MiB |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    table += ["| {:.1f} | {:.1f} | {:.0f} | {:.1f} | {:.0f} | {} | {:.0f} |".format(*row) for row in rows]
+    table = ["| raw GiB | clean s | clean MiB | score s | score MiB | load s | load MiB | rows | spilled MiB |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    table += [ROW.format(*row) for row in rows]
     docs = os.path.join(ROOT, "docs/etl")
     os.makedirs(docs, exist_ok=True)
     with open(os.path.join(docs, "growth.md"), "w") as out:
         out.write("# How the steps grow with the input\n\n"
                   f"Made by `python3 crates/etl-score/benches/figures.py growth` with `--memory {options.memory}`, "
-                  f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. Memory is the most that the process held.\n\n"
+                  f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end. Memory is the most that the process held; load is into SQLite, with all checks.\n\n"
                   + "\n".join(table) + "\n\n![time and memory over raw GiB](growth.svg)\n")
     with open(os.path.join(docs, "growth.svg"), "w") as out:
         out.write(plot(rows, options.memory))
@@ -168,7 +217,7 @@ def growth(options, binaries, folder):
 
 def plot(rows, memory):
     """Two panels, time and memory over raw GiB, as plain SVG."""
-    panels = [("seconds", (1, 3)), (f"MiB held, limit of score {memory}", (2, 4))]
+    panels = [("seconds", (1, 3, 5)), (f"MiB held, limit of score {memory}", (2, 4, 6))]
     parts = ['<svg xmlns="http://www.w3.org/2000/svg" width="760" height="300" font-family="sans-serif" font-size="12">']
     right = max(row[0] for row in rows)
     for panel, (title, columns) in enumerate(panels):
@@ -182,7 +231,7 @@ def plot(rows, memory):
         for row in rows:
             x = left + width * row[0] / right
             parts.append(f'<text x="{x:.0f}" y="{top + height + 16}" text-anchor="middle">{row[0]:.1f}</text>')
-        for name, column, colour in zip(("clean", "score"), columns, ("#1f77b4", "#d62728")):
+        for name, column, colour in zip(("clean", "score", "load"), columns, ("#1f77b4", "#d62728", "#2ca02c")):
             points = " ".join(f"{left + width * row[0] / right:.1f},{top + height * (1 - row[column] / most):.1f}" for row in rows)
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
             y = top + height * (1 - rows[-1][column] / most)
@@ -193,16 +242,16 @@ def plot(rows, memory):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["engines", "growth"])
-    parser.add_argument("--gib", type=float, nargs="+", help="raw GiB [default: 1 for engines; 0.5 1 2 4 for growth]")
+    parser.add_argument("what", choices=["engines", "growth", "incremental"])
+    parser.add_argument("--gib", type=float, nargs="+", help="raw GiB [default: 0.5 1 2 4 for growth, else 1]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", default="2G", help="limit of etl-score, heap of Spark")
     parser.add_argument("--data", help="parent of the temporary folder")
     options = parser.parse_args()
-    options.gib = options.gib or ([1.0] if options.what == "engines" else [0.5, 1.0, 2.0, 4.0])
+    options.gib = options.gib or ([0.5, 1.0, 2.0, 4.0] if options.what == "growth" else [1.0])
     binaries = build()
     with tempfile.TemporaryDirectory(prefix="etl-figures-", dir=options.data) as folder:
-        {"engines": engines, "growth": growth}[options.what](options, binaries, folder)
+        {"engines": engines, "growth": growth, "incremental": incremental}[options.what](options, binaries, folder)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ pub fn score(options: &Options, progress: &mut dyn FnMut(Step)) -> Result<Done, 
         );
         return Err(Failure::new(FailureKind::Input, line));
     }
+    clean::verify(&options.working, &inputs, options.jobs.get())?;
     let scratch = Scratch::begin(&options.scratch)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.jobs.get())
@@ -145,6 +146,8 @@ pub fn score(options: &Options, progress: &mut dyn FnMut(Step)) -> Result<Done, 
         processed_version: PROCESSED_VERSION,
         engine: "datafusion".to_owned(),
         inputs: run_inputs,
+        working: options.working.absolute(),
+        excluded: excluded.sorted(),
         excluded_sha256: excluded.sha256(),
         tally,
         rows,

@@ -16,6 +16,8 @@ use std::path::Path;
 use std::process::Command;
 
 use etl::generate;
+use etl::zones::lock::Lock;
+use etl::zones::place::Place;
 use etl_score::memory::MemorySize;
 
 use crate::vectors::{all, assert_rows};
@@ -48,6 +50,7 @@ fn both_engines_give_the_vectors_rows() {
         let (one, other) = (world.manifest("datafusion"), world.manifest("spark"));
         assert_eq!((&*one.engine, &*other.engine), ("datafusion", "spark"));
         assert_same_run(&other, &one);
+        assert_eq!(other.working, one.working);
         set.assert_tally(&other.tally);
     }
 }
@@ -103,6 +106,30 @@ fn both_engines_give_the_rows_of_the_engine_in_memory() {
     assert_same_run(&world.manifest("spark"), &by_memory);
 }
 
+#[test]
+#[ignore = "needs Spark: cargo xtask test --only engines"]
+fn the_driver_on_spark_stays_out_of_zones_in_use() {
+    let world = World::new();
+    world.put("part-0.jsonl", "{}\n");
+    world.clean();
+    let zone = |name: &str| Place::local(world.path(name));
+    let writer = Lock::exclusive(&zone("spark")).unwrap();
+    let output = driver(&world, "spark").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    let own = format!("in use by process {}", std::process::id());
+    assert!(said.contains(&own), "{said}");
+    drop(writer);
+    let cleaning = Lock::exclusive(&zone("working")).unwrap();
+    let output = driver(&world, "spark").output().unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    drop(cleaning);
+    assert!(!world.path("spark").join("run.json").exists());
+    spark(&world, "spark");
+    assert_eq!(world.manifest("spark").engine, "spark");
+    drop(Lock::exclusive(&zone("spark")).unwrap());
+}
+
 /// Two lists of a hundred thousand rows: the first difference, not all of both.
 fn assert_same(found: &[String], expected: &[String]) {
     for (found, expected) in found.iter().zip(expected) {
@@ -111,12 +138,20 @@ fn assert_same(found: &[String], expected: &[String]) {
     assert_eq!(found.len(), expected.len());
 }
 
-/// Runs the PySpark driver here, with two threads.
+/// Runs the PySpark driver here.
 fn spark(world: &World, processed: &str) {
+    let output = driver(world, processed).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+/// The PySpark driver, with two threads.
+fn driver(world: &World, processed: &str) -> Command {
     let pyspark = env::var_os("TRIPOD_TEST_PYSPARK")
         .expect("TRIPOD_TEST_PYSPARK must name a folder with PySpark; `cargo xtask test --only engines` does");
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("../etl/spark/score.py");
-    let output = Command::new("python3")
+    let mut command = Command::new("python3");
+    command
         .env("PYTHONPATH", pyspark)
         .env("SPARK_LOCAL_DIRS", world.path("spark-scratch"))
         .arg(driver)
@@ -133,11 +168,8 @@ fn spark(world: &World, processed: &str) {
         .arg("--processed")
         .arg(world.path(processed))
         .arg("--popular")
-        .arg(world.path("popular"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+        .arg(world.path("popular"));
+    command
 }
 
 /// Takes whole lines until there is enough.

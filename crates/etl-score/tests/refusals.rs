@@ -77,7 +77,9 @@ fn damaged_facts_publish_nothing() {
         let mut garbled = whole.clone();
         let end = garbled.len() - 12;
         garbled[4..end].fill(0xA5);
-        for damaged in [cut, garbled] {
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [cut, garbled, flipped] {
             fs::write(&path, damaged).unwrap();
             let (code, line) = refused(&program(&world, "working", "processed"));
             assert_eq!(code, 65, "{}: {line}", table.name());

@@ -54,10 +54,10 @@ fn measure(url: &str, address: &Address, users: u64, import: &str, folder: &Path
     let excluded = read_excluded(&popular)?;
     let load = Load {
         processed: &run.processed,
-        origin: Some(Origin {
+        origin: Origin {
             working: &run.clean.working,
             excluded: &excluded,
-        }),
+        },
         address,
         jobs: JOBS,
         mode: Mode::Full,
@@ -112,15 +112,18 @@ fn changes(load: &Load<'_>, users: u64, folder: &Path, run: &etl::steps::run::Ru
             })
             .collect::<Result<_>>()?;
         let zones = Temporary::create()?;
-        let more = zones.run(&raw, &run.popular, JOBS);
-        let cleaned = more.clean.run(&())?;
-        more.score(&cleaned, &())?;
+        let more_steps = zones.run(&raw, &run.popular, JOBS);
+        let cleaned = more_steps.clean.run(&())?;
+        more_steps.score(&cleaned, &())?;
         load.run(&mut Run::default(), &|_| ())?;
         let mut line = format!("{tweets} more tweets:");
         for mode in [Mode::Changes, Mode::Full] {
             let more = Load {
-                processed: &more.processed,
-                origin: None,
+                processed: &more_steps.processed,
+                origin: Origin {
+                    working: &more_steps.clean.working,
+                    excluded: load.origin.excluded,
+                },
                 mode,
                 ..*load
             };

@@ -11,18 +11,25 @@ What the portable SQL cannot carry is here and nowhere else: the two small table
 """
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
 import sys
+import threading
 import time
 
 WORKING_VERSION = 1
 PROCESSED_VERSION = 1
 
 # Exit codes as in crates/etl/src/failure.rs.
-CHECK, USAGE, INPUT, SOFTWARE, DISK = 1, 64, 65, 70, 74
+CHECK, USAGE, INPUT, SOFTWARE, DISK, BUSY = 1, 64, 65, 70, 74, 75
+
+# The lock of a zone that is no local folder, as in crates/etl/src/zones/lock.rs: seconds that it holds
+# without being renewed, between two renewals, and until a second writer of the same moment is seen.
+LEASE, RENEWAL, SETTLED = 120, 20, 2
 
 KEY, TEXT, STAMP = "BIGINT", "STRING", "DECIMAL(38, 0)"
 TABLES = {
@@ -151,6 +158,15 @@ class Folder:
         finally:
             stream.close()
 
+    def changed(self, name):
+        """When a file was last written, in seconds since 1970."""
+        return self.system.getFileStatus(self.at(name)).getModificationTime() / 1000
+
+    def local(self):
+        """The folder's path on this host, if it is on it."""
+        uri = self.path.toUri()
+        return uri.getPath() if uri.getScheme() == "file" else None
+
     def remove(self, name):
         self.system.delete(self.at(name), True)
 
@@ -160,6 +176,86 @@ class Folder:
 
     def mkdirs(self, name):
         self.system.mkdirs(self.at(name))
+
+
+def holder():
+    """Who holds a lock, as `etl` says it."""
+    with open("/proc/sys/kernel/hostname", encoding="utf-8") as name:
+        return f"process {os.getpid()} on {name.read().strip()}\n"
+
+
+def in_use(folder, by):
+    return Failure(BUSY, f"{folder.path} is in use by {by.strip() or 'another process'}; wait for it to end, or end it")
+
+
+@contextlib.contextmanager
+def locked(folder, is_writer):
+    """Keeps `etl` and other drivers out of a zone while this one reads it or writes it, and itself out of theirs."""
+    with contextlib.ExitStack() as held:
+        if folder.local():
+            held.enter_context(locked_folder(folder, is_writer))
+        else:
+            held.enter_context(locked_bucket(folder, is_writer))
+        yield
+
+
+@contextlib.contextmanager
+def locked_folder(folder, is_writer):
+    """The system's lock on `.lock`, which ends with this process."""
+    if is_writer:
+        os.makedirs(folder.local(), exist_ok=True)
+    try:
+        lock = open(os.path.join(folder.local(), ".lock"), "a+", encoding="utf-8")
+    except OSError:
+        if is_writer:
+            raise
+        # What cannot be written needs no lock.
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_EX if is_writer else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise in_use(folder, lock.read(512)) from None
+        if is_writer:
+            lock.truncate(0)
+            lock.write(holder())
+            lock.flush()
+        yield
+        if is_writer:
+            lock.truncate(0)
+
+
+@contextlib.contextmanager
+def locked_bucket(folder, is_writer):
+    """The object `.lock`. Hadoop cannot create it only where there is none, so a writer looks again
+    after a moment: of two that began at once, the later one stays."""
+    own = holder().encode()
+    if folder.exists(".lock") and time.time() - folder.changed(".lock") < LEASE:
+        raise in_use(folder, folder.read(".lock").decode("utf-8", "replace"))
+    if not is_writer:
+        yield
+        return
+    folder.write(".lock", own)
+    time.sleep(SETTLED)
+    if folder.read(".lock") != own:
+        raise in_use(folder, folder.read(".lock").decode("utf-8", "replace"))
+    ended = threading.Event()
+
+    def renew():
+        while not ended.wait(RENEWAL):
+            with contextlib.suppress(Exception):  # Tried again before the lease is over.
+                folder.write(".lock", own)
+
+    renewer = threading.Thread(target=renew, daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewer.join()
+        folder.remove(".lock")
 
 
 def read_inputs(working):
@@ -192,6 +288,14 @@ def read_popular(spark, path):
         raise Failure(INPUT, f"{path}: {error}") from error
     tags = (line.strip(WHITE).lower() for line in text.removeprefix("\ufeff").split("\n"))
     return sorted({tag for tag in tags if tag}, key=lambda tag: tag.encode())
+
+
+def named(path, working):
+    """The working zone by the name that `etl` knows it by in any folder."""
+    scheme = working.path.toUri().getScheme()
+    if scheme == "file":
+        return os.path.realpath(working.path.toUri().getPath())
+    return re.sub(r"^s3[an]?://", "s3://", path.rstrip("/"))
 
 
 def add_tables(spark, working, inputs, popular):
@@ -259,8 +363,11 @@ def score(options):
     spark = session(options)
     session_seconds = time.monotonic() - begun
     started = time.monotonic()
+    locks = contextlib.ExitStack()
     try:
         working, processed = Folder(spark, options.working), Folder(spark, options.processed)
+        locks.enter_context(locked(working, False))
+        locks.enter_context(locked(processed, True))
         inputs = read_inputs(working)
         popular = read_popular(spark, options.popular)
         processed.remove(".scratch")
@@ -275,6 +382,8 @@ def score(options):
             "processed_version": PROCESSED_VERSION,
             "engine": "spark",
             "inputs": [{**lost, "crc32": one["crc32"]} for lost, one in zip(small["run_inputs"], inputs, strict=True)],
+            "working": named(options.working, working),
+            "excluded": popular,
             "excluded_sha256": hashlib.sha256(lists.encode()).hexdigest(),
             "tally": tally,
             "rows": [],
@@ -295,6 +404,7 @@ def score(options):
             with open(options.json, "w", encoding="utf-8") as out:
                 json.dump(figures, out, indent=2)
     finally:
+        locks.close()
         spark.stop()
 
 

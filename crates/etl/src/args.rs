@@ -225,11 +225,11 @@ pub(crate) struct Load {
     /// Folder or s3:// prefix with rows
     #[arg(long, value_name = "PLACE")]
     pub(crate) processed: String,
-    /// Folder or s3:// prefix with the facts that the rows were made of, to check against
-    #[arg(long, value_name = "PLACE", requires = "popular")]
+    /// Folder or s3:// prefix with the facts to check against [default: where score found them]
+    #[arg(long, value_name = "PLACE")]
     pub(crate) working: Option<String>,
-    /// Excluded hashtags that the rows were made with, one a line
-    #[arg(long, value_name = "FILE", requires = "working")]
+    /// Excluded hashtags, one a line, which must be those of the rows [default: those]
+    #[arg(long, value_name = "FILE")]
     pub(crate) popular: Option<PathBuf>,
     /// Where the table is
     #[command(flatten)]

@@ -11,7 +11,6 @@
 mod pairs;
 pub mod requests;
 pub mod rule;
-mod sample;
 mod sampler;
 pub mod source;
 mod spill;
@@ -26,12 +25,11 @@ use twitter_core::record::Row;
 use self::pairs::check_pair;
 pub use self::requests::Requests;
 pub use self::rule::{Failures, Rule};
-pub use self::sample::{Sample, recheck_tags};
 use self::source::PairSample;
 pub(crate) use self::spill::nameless;
 use self::spill::{Spill, unity};
 use crate::report::{FileCounts, Stats};
-use crate::score::{Excluded, Table};
+use crate::score::Excluded;
 
 /// The first tweet was posted on this day: 2006-03-21.
 pub const FIRST_TWEET: i64 = 1_142_899_200;
@@ -133,15 +131,15 @@ impl Watch {
 pub struct Terms {
     hasher: RandomState,
     now: i64,
-    excluded: Option<Excluded>,
+    excluded: Excluded,
     spill_folder: PathBuf,
 }
 
 impl Terms {
-    /// No tweet may be later than `now`, in seconds since 1970. With the list of excluded tags, the
-    /// sample for counting same tags again holds pairs who share some. What does not fit in memory
-    /// goes into nameless files in a folder.
-    pub fn new(now: i64, excluded: Option<Excluded>, spill_folder: PathBuf) -> Self {
+    /// No tweet may be later than `now`, in seconds since 1970. The sample for counting same tags again
+    /// holds pairs who share some of the excluded tags. What does not fit in memory goes into nameless
+    /// files in a folder.
+    pub fn new(now: i64, excluded: Excluded, spill_folder: PathBuf) -> Self {
         Self {
             hasher: RandomState::new(),
             now,
@@ -164,7 +162,7 @@ pub struct Expected {
     /// Different contact tweets, as the engine counted them.
     pub contact_tweets: u64,
     /// Rows and rows with oneself, as they follow from the relations of the inputs.
-    pub from_relations: Option<(u64, u64)>,
+    pub from_relations: (u64, u64),
 }
 
 /// Follows the rows of a range of users.
@@ -239,7 +237,7 @@ impl RowChecks {
             self.watch.contacts_without_name += u64::from(row.contact_screen_name.is_empty());
             self.watch.contacts_without_description +=
                 u64::from(row.contact_description.is_empty());
-            self.pairs.pair(rows, self.terms.excluded.as_ref());
+            self.pairs.pair(rows, &self.terms.excluded);
         }
         self.requests.user(rows);
         Ok(())
@@ -358,14 +356,13 @@ pub fn finish(parts: Vec<RowChecks>, expected: &Expected, jobs: usize) -> io::Re
         let (found, counted) = (tweets.distinct, expected.contact_tweets);
         format!("{found} contact tweets, but the engine counted {counted}")
     });
-    if let Some(wanted) = expected.from_relations {
-        failures.unless(Rule::Rows, (rows, self_rows) == wanted, || {
-            let (rows_wanted, self_wanted) = wanted;
-            format!(
-                "{rows} rows, {self_rows} of them with oneself, but the relations make {rows_wanted} and {self_wanted}"
-            )
-        });
-    }
+    let wanted = expected.from_relations;
+    failures.unless(Rule::Rows, (rows, self_rows) == wanted, || {
+        let (rows_wanted, self_wanted) = wanted;
+        format!(
+            "{rows} rows, {self_rows} of them with oneself, but the relations make {rows_wanted} and {self_wanted}"
+        )
+    });
     Ok(checked)
 }
 
@@ -396,41 +393,6 @@ pub fn check_lines(stats: &Stats, files: &[FileCounts], failures: &mut Failures)
     failures.unless(Rule::Lines, is_sum, || {
         "the total is not the sum of the files".to_owned()
     });
-}
-
-/// Checks the rows and figures of a table in memory. Returns what failed, a line each.
-pub fn table(
-    table: &impl Table,
-    stats: &Stats,
-    files: &[FileCounts],
-    now: i64,
-) -> (Watch, Vec<String>) {
-    let terms = Terms::new(now, None, std::env::temp_dir());
-    let mut rows = RowChecks::new(&terms);
-    let mut looked = Ok(());
-    for number in 0..table.users() {
-        table.with_user(number, &mut |user| {
-            if looked.is_ok() {
-                looked = rows.user(user);
-            }
-        });
-    }
-    let expected = Expected {
-        rows: stats.tally.table_rows,
-        contact_tweets: stats.tally.contact_tweets,
-        from_relations: Some((stats.relations.rows(), stats.relations.with_oneself)),
-    };
-    match looked.and_then(|()| finish(vec![rows], &expected, 1)) {
-        Ok(mut checked) => {
-            check_lines(stats, files, &mut checked.failures);
-            checked.watch.files_off_mean = files_off_mean(files, stats);
-            (checked.watch, checked.failures.lines())
-        }
-        Err(error) => (
-            Watch::default(),
-            vec![format!("the checks need a temporary file: {error}")],
-        ),
-    }
 }
 
 /// Whether a timed tweet id tells another second than the row.

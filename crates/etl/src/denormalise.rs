@@ -1,9 +1,7 @@
-//! From a table to packs, in the order they are loaded.
+//! From rows to packs.
 
 use twitter_core::error::PackError;
 use twitter_core::record::{PackWriter, Row};
-
-use crate::score::Table;
 
 /// All rows of one user, packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,46 +12,6 @@ pub struct PackedUser {
     pub rows: u64,
     /// Them, as [`twitter_core::record`] describes.
     pub pack: Vec<u8>,
-}
-
-/// The packs of a table by ascending user id, made one at a time.
-#[derive(Debug)]
-pub struct Packs<'t, T> {
-    table: &'t T,
-    next: usize,
-    writer: PackWriter,
-}
-
-impl<'t, T: Table> Packs<'t, T> {
-    /// Starts with the least user id.
-    pub fn new(table: &'t T) -> Self {
-        Self {
-            table,
-            next: 0,
-            writer: PackWriter::default(),
-        }
-    }
-}
-
-impl<T: Table> Iterator for Packs<'_, T> {
-    type Item = Result<PackedUser, PackError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.table.users() {
-            return None;
-        }
-        let mut packed = Err(PackError::Empty);
-        let writer = &mut self.writer;
-        self.table
-            .with_user(self.next, &mut |rows| packed = pack(writer, rows));
-        self.next = self.next.saturating_add(1);
-        Some(packed)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.table.users().saturating_sub(self.next);
-        (left, Some(left))
-    }
 }
 
 /// Packs the rows of one user.

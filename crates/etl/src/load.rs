@@ -1,9 +1,7 @@
 //! Loading packs into the table, so that readers see the old content or the new, never half.
 //!
-//! * [`Load`]: a processed zone into the table, checked, by several connections, whole or only what
-//!   has changed. What `etl load` runs.
-//! * [`Loader`]: packs from anywhere, one after the other. Begun, fed in the order of users, and
-//!   published; dropped before, it leaves the old content in force.
+//! A [`Load`] takes a processed zone into the table, checked, by several connections, whole or only what
+//! has changed.
 
 mod ask;
 mod changes;
@@ -23,7 +21,7 @@ use twitter_core::record::{PACK_VERSION, parts};
 use twitter_core::table::{Generation, PacksChecksum, SCHEMA_VERSION, TableMeta};
 
 pub use self::ask::ask;
-pub use self::publish::{Load, Mode, Origin};
+pub use self::publish::{Load, Mode, Origin, Recorded};
 use crate::checks::Histogram;
 use crate::failure::{Failure, FailureKind, connected};
 
@@ -77,20 +75,6 @@ pub enum Written {
     Nothing,
 }
 
-/// A load in progress.
-#[derive(Debug)]
-pub struct Loader {
-    target: Target,
-    tally: Tally,
-    last_user: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Target {
-    MySql(Box<mysql::Shadow>, Box<mysql::Writer>),
-    Sqlite(sqlite::Shadow),
-}
-
 /// Whether a load could begin, for asking before hours of work. Changes nothing.
 ///
 /// # Errors
@@ -119,77 +103,6 @@ fn options(address: &Address) -> Result<Options, Failure> {
     address
         .options()
         .map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))
-}
-
-impl Loader {
-    /// Connects and makes an empty table beside the one in force.
-    ///
-    /// # Errors
-    ///
-    /// When the database cannot be reached or refuses, or another load is running.
-    pub async fn begin(address: &Address) -> Result<Self, Failure> {
-        let place = address.to_string();
-        let target = match options(address)? {
-            Options::MySql(options) => {
-                let mut shadow = mysql::Shadow::begin(&options, &place).await?;
-                shadow.create().await?;
-                let writer = mysql::Writer::connect(&options, &place).await?;
-                Target::MySql(Box::new(shadow), Box::new(writer))
-            }
-            Options::Sqlite(options) => {
-                let mut shadow = sqlite::Shadow::begin(*options, place).await?;
-                shadow.create().await?;
-                Target::Sqlite(shadow)
-            }
-        };
-        Ok(Self {
-            target,
-            tally: Tally::default(),
-            last_user: None,
-        })
-    }
-
-    /// Adds a user's pack, which holds this many rows. Users come in ascending order, which is
-    /// the order of the key: a page of the table is then written once.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails, or users are out of order.
-    pub async fn push(&mut self, user_id: u64, rows: u64, pack: &[u8]) -> Result<(), Failure> {
-        if self.last_user.is_some_and(|last| last >= user_id) {
-            let line = format!("packs are out of order at user {user_id}");
-            return Err(Failure::new(FailureKind::Software, line));
-        }
-        self.last_user = Some(user_id);
-        for row in self.tally.cut(user_id, rows, pack)? {
-            match &mut self.target {
-                Target::MySql(_, writer) => writer.push(row).await?,
-                Target::Sqlite(load) => load.push(row).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads everything back, compares it, and puts the new content in force.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails or holds something else than was sent; the old content then stays.
-    pub async fn publish(self) -> Result<Published, Failure> {
-        let meta = self.tally.meta();
-        match self.target {
-            Target::MySql(mut shadow, mut writer) => {
-                writer.finish(&self.tally).await?;
-                shadow.check_count(self.tally.parts).await?;
-                shadow.swap(&meta).await?;
-            }
-            Target::Sqlite(mut shadow) => {
-                shadow.finish(&self.tally).await?;
-                shadow.swap(&meta).await?;
-            }
-        }
-        Ok(self.tally.published(meta, Written::Everything))
-    }
 }
 
 impl Tally {

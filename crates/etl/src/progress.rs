@@ -113,7 +113,6 @@ impl Progress for Shown {
             Step::Clean => ("cleaning", BYTES),
             Step::Score => ("reading facts", THINGS),
             Step::Write => ("writing rows", THINGS),
-            Step::Check => ("checking rows", THINGS),
             Step::Load => ("loading rows", THINGS),
         };
         self.begin_step(what, total, template);

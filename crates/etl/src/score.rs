@@ -115,10 +115,8 @@ impl Excluded {
 
     /// Names the list: the SHA-256 of its tags, sorted, one a line, as hexadecimal digits.
     pub fn sha256(&self) -> String {
-        let mut tags: Vec<&String> = self.0.iter().collect();
-        tags.sort();
         let mut hasher = Sha256::new();
-        for tag in tags {
+        for tag in self.sorted() {
             hasher.update(tag);
             hasher.update("\n");
         }
@@ -128,6 +126,13 @@ impl Excluded {
             let _ = write!(name, "{byte:02x}");
         }
         name
+    }
+
+    /// The tags, sorted.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut tags: Vec<String> = self.0.iter().cloned().collect();
+        tags.sort();
+        tags
     }
 
     /// The tags, in no order.

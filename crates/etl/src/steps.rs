@@ -2,13 +2,11 @@
 //!
 //! * [`clean`]: landing to working.
 //! * [`score`]: working to processed.
-//! * [`gate`]: what must hold before rows are loaded.
 //! * [`run`]: these, one after the other.
 //! * [`temporary`]: zones for one run only.
 //! * [`progress`]: how far they are.
 
 pub mod clean;
-pub mod gate;
 pub mod progress;
 pub mod run;
 pub mod score;

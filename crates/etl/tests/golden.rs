@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use etl::rows::write_table;
-use etl::steps::gate::Checked;
 use flate2::read::MultiGzDecoder;
 use twitter_core::record::OwnedPack;
 
-use crate::files::run;
+use crate::files::{Checked, run};
 
 #[test]
 fn tiny_gives_its_figures_and_rows() {
@@ -64,7 +63,6 @@ fn check_rows(outcome: &Checked, expected: &str) {
     let mut rows = 0;
     let mut last = None;
     for packed in outcome.packs() {
-        let packed = packed.unwrap();
         assert!(last < Some(packed.user_id));
         last = Some(packed.user_id);
         let pack = OwnedPack::parse_for(packed.user_id, packed.pack).unwrap();

@@ -102,7 +102,14 @@ fn collect(folder: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) {
             collect(&entry.path(), &name, files);
         } else if own != ".lock" && own != "report.json" {
             // The report tells how long each step took.
-            files.insert(name, fs::read(entry.path()).unwrap());
+            let mut bytes = fs::read(entry.path()).unwrap();
+            if own == "run.json" {
+                // It names the working zone, which each run has for itself.
+                let mut run: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+                assert!(run["working"].take().is_string());
+                bytes = run.to_string().into_bytes();
+            }
+            files.insert(name, bytes);
         }
     }
 }

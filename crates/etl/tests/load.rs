@@ -11,11 +11,12 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use etl::failure::{Failure, FailureKind};
-use etl::load::{Loader, Mode, Written};
+use etl::load::{Mode, Written};
 use etl::read::for_each_pack;
 use etl::report::Run;
 
@@ -102,10 +103,10 @@ fn a_celebrity_with_200_000_contacts_and_many_parts_is_loaded() {
     for database in Database::each("celebrity") {
         let zones = Zones::new(&format!("celebrity-{}", database.kind()));
         let rows = wide(&zones, 200_000);
-        let published = zones.load_alone(&database, Mode::Full).unwrap();
+        let published = zones.load(&database, Mode::Full).unwrap();
         assert_eq!((published.meta.users, published.meta.rows), (200_001, rows));
         assert!(published.bytes > 8 << 20, "more than eight parts");
-        let same = zones.load_alone(&database, Mode::Changes).unwrap();
+        let same = zones.load(&database, Mode::Changes).unwrap();
         assert_eq!(same.written, Written::Nothing);
     }
 }
@@ -175,20 +176,70 @@ fn facts_that_changed_since_the_run_are_noticed() {
 }
 
 #[test]
+fn facts_that_were_moved_must_be_named_and_are_checked_all_the_same() {
+    let database = Database::sqlite("moved");
+    let zones = Zones::new("moved");
+    zones.put("part-0.jsonl", 1, 400);
+    zones.score();
+    let moved = zones.path("elsewhere");
+    fs::rename(zones.path("working"), &moved).unwrap();
+    let lost = program(&zones, &database.url(), &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert_eq!(lost.status.code(), Some(65), "{said}");
+    assert!(
+        said.contains("--working") && said.contains("facts"),
+        "{said}"
+    );
+
+    let json = zones.path("report.json");
+    let words = [
+        "--working",
+        moved.to_str().unwrap(),
+        "--json",
+        json.to_str().unwrap(),
+    ];
+    let loaded = program(&zones, &database.url(), &words).output().unwrap();
+    let said = String::from_utf8_lossy(&loaded.stderr).into_owned();
+    assert!(loaded.status.success(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    for check in report["checks"].as_array().unwrap() {
+        assert_eq!(check["verdict"], "held", "{check}");
+    }
+
+    // Another list than the rows were made with does not pass either.
+    let other = zones.path("other");
+    fs::write(&other, "zipcode\n").unwrap();
+    let words = [
+        "--working",
+        moved.to_str().unwrap(),
+        "--popular",
+        other.to_str().unwrap(),
+    ];
+    let refused = program(&zones, &database.url(), &words).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("excluded tags"), "{said}");
+}
+
+#[test]
 fn a_second_load_at_the_same_time_is_refused() {
     for database in Database::each("twice") {
         let zones = Zones::new(&format!("twice-{}", database.kind()));
         zones.put("part-0.jsonl", 1, 400);
         zones.score();
-        block_on(async {
-            let first = Loader::begin(&database.address()).await.unwrap();
-            let refused = thread::scope(|scope| {
-                let load = || zones.load(&database, Mode::Full).unwrap_err();
-                scope.spawn(load).join().unwrap()
+        let second = Mutex::new(None);
+        // In the middle of the first, and in a thread of its own, since that has its own runtime.
+        let between = |_| {
+            second.lock().unwrap().get_or_insert_with(|| {
+                let load = || zones.load(&database, Mode::Full);
+                thread::scope(|scope| scope.spawn(load).join().unwrap())
             });
-            assert_eq!(refused.kind, FailureKind::Unavailable, "{refused}");
-            drop(first);
-        });
+        };
+        let (folder, mut report) = (std::env::temp_dir(), Run::default());
+        let first = zones.load_with(&database, Mode::Full, &folder, &mut report, &between);
+        first.unwrap();
+        let refused = second.into_inner().unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Unavailable, "{refused}");
         zones.load(&database, Mode::Full).unwrap();
     }
 }
@@ -204,7 +255,7 @@ fn no_room_for_temporary_files_is_told_and_changes_nothing() {
     zones.put("part-1.jsonl", 2, 20);
     zones.score();
     let absent = zones.processed("no-such-folder");
-    let load = |mode| zones.load_with(&database, mode, &absent, true, &mut Run::default());
+    let load = |mode| zones.load_with(&database, mode, &absent, &mut Run::default(), &|_| ());
     let failure = load(Mode::Changes).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Disk, "{failure}");
     assert!(failure.line.contains("--spill"), "{failure}");
@@ -217,8 +268,6 @@ fn program(zones: &Zones, url: &str, more: &[&str]) -> Command {
     command
         .arg("load")
         .args(["--processed".as_ref(), zones.processed("").as_os_str()])
-        .args(["--working".as_ref(), zones.path("working").as_os_str()])
-        .args(["--popular".as_ref(), zones.path("popular").as_os_str()])
         .args(["--database", url])
         .args(more)
         .stdout(Stdio::null())

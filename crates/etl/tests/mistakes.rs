@@ -7,14 +7,13 @@ mod files;
 
 use etl::clean::Reason;
 use etl::score::Table;
-use etl::steps::gate::Checked;
 use serde_json::{Value, json};
 use twitter_core::query::{Query, RawQuery};
 use twitter_core::rank::Scratch;
 use twitter_core::record::{OwnedPack, Row};
 use twitter_core::render::respond;
 
-use crate::files::Folder;
+use crate::files::{Checked, Folder};
 
 /// A tweet of `sender` at second `id`, with `more` fields over these.
 fn tweet(id: u64, sender: u64, tags: &[&str], more: Value) -> Value {
@@ -70,7 +69,7 @@ fn same_tags(outcome: &Checked, a: u64, b: u64, id: u64) -> u32 {
 fn ask(outcome: &Checked, user_id: u64, phrase: &str, hashtag: &str) -> String {
     let packed = outcome
         .packs()
-        .map(Result::unwrap)
+        .into_iter()
         .find(|packed| packed.user_id == user_id);
     let pack = OwnedPack::parse_for(user_id, packed.unwrap().pack).unwrap();
     let digits = user_id.to_string();

@@ -189,10 +189,17 @@ fn new_files_alone_are_cleaned_and_the_outcome_is_that_of_a_full_run() {
     assert!(case.rows("steps") == case.rows("once"));
     let run = |zones: &str| {
         let path = case.root.join(format!("{zones}-processed/run.json"));
-        fs::read_to_string(path).unwrap()
+        let mut run: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let working = run["working"].take();
+        let own = case.root.join(format!("{zones}-working"));
+        assert_eq!(
+            Path::new(working.as_str().unwrap()),
+            fs::canonicalize(own).unwrap()
+        );
+        run
     };
     assert_eq!(run("steps"), run("once"));
-    let run: serde_json::Value = serde_json::from_str(&run("once")).unwrap();
+    let run = run("once");
     let repeated = |at: usize| run["inputs"][at]["repeated_tweets"].as_u64().unwrap();
     assert_eq!(run["inputs"][2]["input"], "b.jsonl");
     assert!(repeated(0) == 0 && repeated(2) > 0, "{run}");
@@ -333,4 +340,29 @@ fn build_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     refused(&build(&case.root.join("absent")), 65);
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn a_single_bit_that_changed_in_the_facts_is_noticed() {
+    let case = Case::new("flipped");
+    case.put("a.jsonl", &generated(1));
+    case.put("b.jsonl", &generated(2));
+    done(&case.run_words("run"));
+    let before = case.rows("run");
+    case.put("c.jsonl", &generated(3));
+    for table in ["tweets", "contact_tweets", "tag_uses", "sightings"] {
+        let file = case
+            .root
+            .join(format!("run-working/{table}/a.jsonl.parquet"));
+        let whole = fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        fs::write(&file, flipped).unwrap();
+        let line = refused(&etl(&case.run_words("run")), 65);
+        assert!(line.contains(&format!("{table}/a.jsonl.parquet")), "{line}");
+        fs::write(&file, whole).unwrap();
+    }
+    assert!(case.rows("run") == before, "nothing was published");
+    done(&case.run_words("run"));
+    assert!(case.rows("run") != before);
 }

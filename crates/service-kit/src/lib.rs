@@ -24,6 +24,7 @@ pub mod respond;
 pub mod runtime;
 mod server;
 pub mod settings;
+mod spread;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;

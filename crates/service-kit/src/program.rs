@@ -2,11 +2,13 @@
 //! admin port, signals, drain.
 
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -23,7 +25,7 @@ use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
 use crate::telemetry::LevelSwitch;
 use crate::trace::Tracing;
-use crate::{Facts, Service, Setup, lag, listener, runtime, telemetry};
+use crate::{Facts, Service, Setup, lag, listener, runtime, spread, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -131,6 +133,9 @@ fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCo
         }
     };
     log_panics();
+    if let Err(error) = forbid_core_dumps() {
+        tracing::warn!(%error, "a core dump of this process would hold its secrets");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -154,6 +159,18 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "panic: one request is lost");
     }));
+}
+
+/// Memory holds the database's password and clients' data. The limit keeps the kernel from writing
+/// a file; a handler that takes dumps through a pipe is not bound by it, only by the second call.
+fn forbid_core_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// Everything from binding to the end of the drain.
@@ -195,39 +212,34 @@ async fn run<S: Service>(
     let lag = lag::family(&metrics);
     let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
-    let version = serde_json::json!({
-        "service": S::NAME,
-        "version": build.version,
-        "commit": build.commit,
-        "target": build.target,
-        "workers": workers.count,
-        "listen_addr": listen_addr.to_string(),
-        "admin_addr": admin_addr.to_string(),
-    });
     let admin = Admin {
         health: health.clone(),
         phase: PhaseGauge::new(&metrics),
         metrics,
         drain: drain.clone(),
-        version,
+        version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
         level,
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
     let limits = WorkerLimits::share(&common, max_connections, workers.count);
-    let parts = listeners
-        .into_iter()
-        .enumerate()
-        .map(|(index, listener)| WorkerParts {
-            index,
-            listener,
-            limits,
-            drain: drain.watch(),
-            health: health.clone(),
-            metrics: request_metrics.clone(),
-            tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
-        });
+    let spreads = spread::over(workers.count, limits.connections);
+    let parts =
+        listeners
+            .into_iter()
+            .zip(spreads)
+            .enumerate()
+            .map(|(index, (listener, spread))| WorkerParts {
+                index,
+                listener,
+                spread,
+                limits,
+                drain: drain.watch(),
+                health: health.clone(),
+                metrics: request_metrics.clone(),
+                tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
+            });
     let (threads, mut ends) = start_workers::<S>(parts, &shared, &lag)?;
     tracing::info!(
         service = S::NAME,
@@ -262,6 +274,24 @@ async fn run<S: Service>(
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `/version` says.
+fn version<S: Service>(
+    build: &BuildFacts,
+    workers: usize,
+    listen_addr: SocketAddr,
+    admin_addr: SocketAddr,
+) -> serde_json::Value {
+    serde_json::json!({
+        "service": S::NAME,
+        "version": build.version,
+        "commit": build.commit,
+        "target": build.target,
+        "workers": workers,
+        "listen_addr": listen_addr.to_string(),
+        "admin_addr": admin_addr.to_string(),
+    })
 }
 
 /// Tells of each worker that it ended, and whether well.
@@ -371,5 +401,19 @@ impl BuildFacts {
             ("commit", self.commit),
             ("target", &self.target),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_dumps_no_memory() {
+        forbid_core_dumps().unwrap();
+        assert_eq!(
+            rustix::process::dumpable_behavior().unwrap(),
+            DumpableBehavior::NotDumpable
+        );
     }
 }

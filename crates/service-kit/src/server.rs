@@ -30,6 +30,7 @@ use crate::metrics::{
 };
 use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
+use crate::spread::Spread;
 use crate::trace::{self, Tracer};
 
 /// How long a new connection waits for a place before others are looked at.
@@ -101,6 +102,7 @@ struct WorkerMetrics {
 pub(crate) struct WorkerParts {
     pub(crate) index: usize,
     pub(crate) listener: StdListener,
+    pub(crate) spread: Spread,
     pub(crate) limits: WorkerLimits,
     pub(crate) drain: Watch,
     pub(crate) health: Health,
@@ -139,21 +141,32 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
     });
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut spread = parts.spread;
+    let slots = Arc::clone(spread.slots());
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
             Some((listener::accept(&listener).await, slot))
         };
-        let next = tokio::select! {
+        let mine = tokio::select! {
             biased;
             () = drain.reached(Phase::Closing) => break,
-            next = accepted => next,
+            Some(placed) = spread.inbox.recv() => placed.settle(),
+            Some((stream, slot)) = accepted => spread.place(stream, slot),
+            else => break,
         };
-        let Some((stream, slot)) = next else { break };
-        spawn_connection(&worker, stream, slot, drain.clone());
+        if let Some((stream, slot)) = mine {
+            spawn_connection(&worker, stream, slot, drain.clone());
+        }
     }
 
+    // What the others handed over before they knew.
+    spread.inbox.close();
+    while let Some(placed) = spread.inbox.recv().await {
+        if let Some((stream, slot)) = placed.settle() {
+            spawn_connection(&worker, stream, slot, drain.clone());
+        }
+    }
     // Connections that the kernel completed before the listener closes have done nothing wrong.
     let listener = listener.into_std()?;
     while let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {

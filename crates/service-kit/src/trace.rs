@@ -39,8 +39,9 @@ pub(crate) const TRACE_SAMPLE: Setting = Setting::with_default(
 
 /// Spans that may wait for the collector.
 const QUEUE: usize = 2048;
-/// How long what is left may take to be sent at the end of a stop.
-const LAST_SPANS: Duration = Duration::from_secs(2);
+/// How long what is left may take to be sent at the end of a stop. With the two seconds that cutting
+/// the last connections may take it fits into the 5 s that charts add to settling and draining.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 /// Longest path that a span carries, in bytes.
 const MAX_PATH_BYTES: usize = 256;
 /// A sampled share of 1, in billionths.
@@ -156,7 +157,7 @@ impl Tracing {
         }
     }
 
-    /// Sends what is left, once all workers have ended, and gives up after two seconds.
+    /// Sends what is left, once all workers have ended, and gives up after three seconds.
     pub(crate) async fn finish(self) {
         drop(self.spans);
         let _ = tokio::time::timeout(LAST_SPANS, self.exporter).await;

@@ -171,7 +171,12 @@ impl Service for App {
         Self {
             head: Arc::clone(&shared.head),
             compute: shared.compute.clone(),
-            packs: Packs::new(&config.addresses, connections, config.deadlines),
+            packs: Packs::new(
+                &config.addresses,
+                connections,
+                config.keys_per_query,
+                config.deadlines,
+            ),
             cache: Cache::new(cache_bytes, config.cache_times),
             scratch: RefCell::default(),
             generations: Arc::clone(&shared.generations),

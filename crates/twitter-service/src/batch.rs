@@ -1,7 +1,7 @@
 //! Look-ups that wait at the same time share one query.
 //!
-//! A look-up joins a queue. A free connection takes whatever waits, up to [`MAX_KEYS`], asks for all
-//! of it in one query, hands the rows out and comes back for what has come meanwhile. There is no
+//! A look-up joins a queue. A free connection takes whatever waits, up to a limit, asks for all of
+//! it in one query, hands the rows out and comes back for what has come meanwhile. There is no
 //! timer: alone, a look-up is asked for at once; the busier the database, the more share a query. A
 //! second round trip, parse and plan for each of them is what this saves, on both sides.
 //!
@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use crate::breaker::{Admission, Breaker};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
-use crate::store::{Driver, MAX_KEYS, Rows, StoreError};
+use crate::store::{Driver, Rows, StoreError};
 
 /// Connections that are used before whole queries have to wait.
 const USUAL_CONNECTIONS: usize = 2;
@@ -33,6 +33,8 @@ pub(crate) struct Batches<D: Driver> {
 
 struct Shared<D: Driver> {
     pool: Pool<Manager<D>>,
+    /// Users in a query at most.
+    keys_per_query: usize,
     deadlines: Deadlines,
     /// As long as the requests in hand at most, which the kit limits.
     waiting: RefCell<VecDeque<Waiting>>,
@@ -51,11 +53,12 @@ struct Waiting {
 }
 
 impl<D: Driver> Batches<D> {
-    /// A queue in front of a pool.
-    pub(crate) fn new(pool: Pool<Manager<D>>, deadlines: Deadlines) -> Self {
+    /// A queue in front of a pool, which asks for at most so many users in a query.
+    pub(crate) fn new(pool: Pool<Manager<D>>, keys_per_query: usize, deadlines: Deadlines) -> Self {
         Self {
             shared: Rc::new(Shared {
                 pool,
+                keys_per_query,
                 deadlines,
                 waiting: RefCell::default(),
                 runners: Cell::new(0),
@@ -100,7 +103,7 @@ impl<D: Driver> Batches<D> {
     fn start(&self, admission: Admission) {
         let shared = &self.shared;
         let runners = shared.runners.get();
-        let is_behind = shared.waiting.borrow().len() > MAX_KEYS;
+        let is_behind = shared.waiting.borrow().len() > shared.keys_per_query;
         let may_have = shared.pool.status().max_size;
         // The tasks there are may hang with a database that is back by now.
         let is_probe = admission == Admission::Probe;
@@ -125,8 +128,8 @@ impl<D: Driver> Drop for Running<D> {
 impl<D: Driver> Shared<D> {
     /// Empties the queue.
     async fn run(&self) {
-        let mut batch = Vec::with_capacity(MAX_KEYS);
-        let mut keys = Vec::with_capacity(MAX_KEYS);
+        let mut batch = Vec::with_capacity(self.keys_per_query);
+        let mut keys = Vec::with_capacity(self.keys_per_query);
         loop {
             self.take(&mut batch, &mut keys);
             if batch.is_empty() {
@@ -189,7 +192,7 @@ impl<D: Driver> Shared<D> {
     fn take(&self, batch: &mut Vec<Waiting>, keys: &mut Vec<u64>) {
         keys.clear();
         let mut waiting = self.waiting.borrow_mut();
-        while keys.len() < MAX_KEYS
+        while keys.len() < self.keys_per_query
             && let Some(next) = waiting.pop_front()
         {
             if next.reply.is_closed() {
@@ -217,7 +220,7 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::*;
-    use crate::store::Found;
+    use crate::store::{Found, MAX_KEYS};
 
     const DEADLINES: Deadlines = Deadlines {
         wait: Duration::from_millis(100),
@@ -247,7 +250,12 @@ mod tests {
         }
 
         fn batches(&self, connections: usize) -> Batches<Self> {
-            Batches::new(pool::new(self.clone(), connections, DEADLINES), DEADLINES)
+            self.batches_of(MAX_KEYS, connections)
+        }
+
+        fn batches_of(&self, keys_per_query: usize, connections: usize) -> Batches<Self> {
+            let pool = pool::new(self.clone(), connections, DEADLINES);
+            Batches::new(pool, keys_per_query, DEADLINES)
         }
     }
 
@@ -310,6 +318,15 @@ mod tests {
         }
         let sizes: Vec<usize> = fake.asked().iter().map(Vec::len).collect();
         assert_eq!(sizes, [32, 32, 32, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queries_are_not_shared_where_that_is_turned_off() {
+        let fake = Fake::new(1000);
+        let batches = fake.batches_of(1, 1);
+        let answers = local(join_all((0..5).map(|user| batches.rows(user)))).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(fake.asked(), [[0], [1], [2], [3], [4]]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use database_address::Address;
 use service_kit::config::{self, Reader, Setting};
 
 use crate::cache::Times;
+use crate::store::MAX_KEYS;
 
 const DATABASE_URL: Setting = Setting::required(
     "DATABASE_URL",
@@ -25,6 +26,11 @@ const DATABASE_CONNECTIONS: Setting = Setting::with_default(
     "DATABASE_CONNECTIONS",
     "16",
     "Connections to the database, shared out among the workers, at least one each; one more watches the table.",
+);
+const DATABASE_KEYS_PER_QUERY: Setting = Setting::with_default(
+    "DATABASE_KEYS_PER_QUERY",
+    "32",
+    "Look-ups that may share a query when they wait at the same time, 1 to 32; 1 asks for each alone.",
 );
 const DATABASE_WAIT_MS: Setting = Setting::with_default(
     "DATABASE_WAIT_MS",
@@ -64,6 +70,7 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &DATABASE_PASSWORD_FILE,
     &DATABASE_CA_FILE,
     &DATABASE_CONNECTIONS,
+    &DATABASE_KEYS_PER_QUERY,
     &DATABASE_WAIT_MS,
     &DATABASE_CONNECT_MS,
     &DATABASE_QUERY_MS,
@@ -78,6 +85,7 @@ pub(crate) struct Config {
     /// One, or several in the order of preference.
     pub(crate) addresses: Vec<Address>,
     pub(crate) connections: usize,
+    pub(crate) keys_per_query: usize,
     pub(crate) deadlines: Deadlines,
     pub(crate) cache_bytes: u64,
     pub(crate) cache_times: Times,
@@ -105,6 +113,7 @@ impl Config {
             parsed.map_err(|error| error.to_string())
         });
         let connections = reader.value(&DATABASE_CONNECTIONS, config::number(1..=10_000));
+        let keys = reader.value(&DATABASE_KEYS_PER_QUERY, config::number(1..=MAX_KEYS));
         let wait = reader.value(&DATABASE_WAIT_MS, config::positive_millis);
         let connect = reader.value(&DATABASE_CONNECT_MS, config::positive_millis);
         let query = reader.value(&DATABASE_QUERY_MS, config::positive_millis);
@@ -114,6 +123,7 @@ impl Config {
         Some(Self {
             addresses: addresses?,
             connections: connections?,
+            keys_per_query: keys?,
             deadlines: Deadlines {
                 wait: wait?,
                 connect: connect?,

@@ -247,11 +247,17 @@ pub(crate) enum Packs {
 }
 
 impl Packs {
-    /// Prepares to open at most so many connections; nothing is opened yet.
-    pub(crate) fn new(addresses: &[Address], connections: usize, deadlines: Deadlines) -> Self {
+    /// Prepares to open at most so many connections, and to ask for at most so many users in a
+    /// query, up to [`MAX_KEYS`]; nothing is opened yet.
+    pub(crate) fn new(
+        addresses: &[Address],
+        connections: usize,
+        keys_per_query: usize,
+        deadlines: Deadlines,
+    ) -> Self {
         match AnyPool::new(addresses, connections, deadlines) {
-            AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, deadlines)),
-            AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, deadlines)),
+            AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, keys_per_query, deadlines)),
+            AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, keys_per_query, deadlines)),
         }
     }
 

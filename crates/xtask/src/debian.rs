@@ -38,6 +38,25 @@ pub(crate) async fn bootstrap(suite: &str, packages: &[&str], root: &Path) -> Re
     child::run(&mut command, "debootstrap").await
 }
 
+/// How this host's apt reaches its mirrors (proxies, time-outs, retries), as a configuration file
+/// for the apt inside a folder.
+pub(crate) async fn transport() -> Result<String> {
+    let output = Command::new("apt-config")
+        .args(["dump", "Acquire"])
+        .output()
+        .await
+        .context("cannot run apt-config; this needs a Debian host")?;
+    Ok(of_transport(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Without what other packages on this host want apt to fetch, such as catalogues of applications.
+fn of_transport(settings: &str) -> String {
+    let starts = ["Acquire::http", "Acquire::Retries"];
+    let is_wanted = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = settings.lines().filter(is_wanted).collect();
+    lines.join("\n") + "\n"
+}
+
 /// The Debian mirror that this host's apt is configured with.
 async fn mirror() -> Result<String> {
     let output = Command::new("apt-get")
@@ -72,6 +91,16 @@ fn main_archive(targets: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_gets_the_proxy_and_no_catalogue() {
+        let settings = "Acquire \"\";\nAcquire::IndexTargets::deb::DEP-11 \"\";\n\
+                        Acquire::http::Proxy \"http://proxy.invalid\";\nAcquire::Retries \"3\";\n";
+        assert_eq!(
+            of_transport(settings),
+            "Acquire::http::Proxy \"http://proxy.invalid\";\nAcquire::Retries \"3\";\n"
+        );
+    }
 
     #[test]
     fn takes_the_main_archive_from_apts_own_list() {

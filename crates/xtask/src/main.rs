@@ -5,6 +5,7 @@
 //! * `test` runs every check of the workspace and sums the tests up.
 //! * `bench` measures the services against yardsticks and writes docs/performance.md.
 //! * `counts` compares the instructions that requests take with a baseline.
+//! * `arm64-test` runs the cores' tests, built for arm64, on an emulated processor.
 //! * `readme-check` runs the commands of the README against a running `up`.
 //! * `charts` checks the Helm charts.
 //! * `monitoring` renders alert rules and dashboards out of the charts.
@@ -15,10 +16,12 @@
 //! builds. It knows the services by their settings and replies only, never by
 //! their code.
 
+mod arm64;
 mod bench;
 mod charts;
 mod child;
 mod cluster;
+mod conformance;
 mod console;
 mod counts;
 mod database;
@@ -28,6 +31,7 @@ mod images;
 mod mariadb;
 mod mysql;
 mod packages;
+mod platform;
 mod readme;
 mod s3;
 mod signals;
@@ -72,6 +76,8 @@ enum Task {
     Bench(bench::Options),
     /// Count the instructions of each core's work and compare them with the baseline
     Counts(counts::Options),
+    /// Run the tests of the cores, built for arm64, on an emulated processor (Debian hosts, as root)
+    Arm64Test,
     /// Compare rules and dashboards in k8s/monitoring with what the charts render, or write them
     Monitoring(cluster::MonitoringOptions),
     /// Run the commands of the README's `sh ci` blocks and compare their output
@@ -117,6 +123,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Test(options) => test::run(options).await,
             Task::Bench(options) => bench::run(options).await,
             Task::Counts(options) => counts::run(options).await,
+            Task::Arm64Test => arm64::run().await,
             Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,

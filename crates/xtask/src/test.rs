@@ -17,11 +17,15 @@ use crate::signals::StopSignal;
 use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
 use crate::{
-    EXIT_INTERRUPTED, charts, child, cluster, console, counts, deny, images, s3, spark, workflows,
+    EXIT_INTERRUPTED, charts, child, cluster, conformance, console, counts, deny, images, s3,
+    spark, workflows,
 };
 
 /// How long building and running the comparison of engines may take.
 const ENGINES_DEADLINE: Duration = Duration::from_mins(30);
+
+/// How long building, assembling and running the images may take, from nothing on a busy machine.
+const IMAGES_DEADLINE: Duration = Duration::from_mins(90);
 
 /// What the user typed after `test`.
 #[derive(Debug, Args)]
@@ -51,7 +55,7 @@ enum Step {
     Doc,
     /// Licences, sources, duplicate dependencies
     Deny,
-    /// Instructions of each core's work against the baseline (on request)
+    /// Instructions of each core's work against the baseline
     Counts,
     /// The Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts,
@@ -59,12 +63,14 @@ enum Step {
     Cluster,
     /// All tests, with a private MariaDB and an S3 server
     Test,
-    /// The container images: assembled, checked, run without privileges (on request)
+    /// The container images: assembled, checked, run without privileges
     Images,
     /// Pipelines, their scripts and the Dockerfile, by linters and by tests
     Workflows,
     /// The same SQL on DataFusion and on Spark
     Engines,
+    /// The services against docs/openapi.yaml: its examples, and requests that a tool makes up
+    Conformance,
     /// The store tests on a private MySQL
     Mysql,
 }
@@ -89,11 +95,14 @@ impl Options {
             Step::Clippy,
             Step::Doc,
             Step::Deny,
+            Step::Counts,
             Step::Charts,
             Step::Cluster,
             Step::Test,
             Step::Engines,
             Step::Workflows,
+            Step::Images,
+            Step::Conformance,
         ];
         if self.mysql {
             plan.push(Step::Mysql);
@@ -222,9 +231,16 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Charts => return charts::check(workspace).await,
         Step::Cluster => return cluster::check(workspace).await,
         Step::Test => return all_tests(options, workspace).await,
-        Step::Images => return images::check(workspace).await,
+        Step::Images => {
+            let checked = tokio::time::timeout(IMAGES_DEADLINE, images::check(workspace)).await;
+            return checked.with_context(|| {
+                let minutes = IMAGES_DEADLINE.as_secs() / 60;
+                format!("the images were not done within {minutes} minutes")
+            })?;
+        }
         Step::Workflows => return workflows::check(workspace).await,
         Step::Engines => return engines(workspace).await,
+        Step::Conformance => return conformance::check(workspace).await,
         Step::Mysql => {
             let s3_server = s3::obtain(workspace).await?;
             let product = MySql::obtain(workspace).await?;
@@ -282,7 +298,8 @@ async fn cargo_test(
     cargo_test_by(cargo(), packages, &[], databases, s3_server).await
 }
 
-async fn cargo_test_by(
+/// The same by another command that takes cargo's arguments.
+pub(crate) async fn cargo_test_by(
     mut command: Command,
     packages: &[&str],
     arguments: &[&str],
@@ -366,7 +383,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 9);
+        assert_eq!(options(&[]).plan().len(), 12);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

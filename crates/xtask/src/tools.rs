@@ -60,6 +60,8 @@ pub(crate) enum Kit {
     Helm,
     /// promtool and amtool.
     Prometheus,
+    /// schemathesis, whose own pins keep it apart.
+    Schemathesis,
 }
 
 impl Kit {
@@ -85,6 +87,7 @@ impl Kit {
             Self::Checkov => &["checkov"],
             Self::Helm => &["helm", "kubectl"],
             Self::Prometheus => &["amtool", "promtool"],
+            Self::Schemathesis => &["schemathesis"],
         }
     }
 
@@ -95,6 +98,7 @@ impl Kit {
             Self::Checkov => Some("checkov.txt"),
             Self::Helm => Some("kubectl-layer.txt"),
             Self::Prometheus => None,
+            Self::Schemathesis => Some("schemathesis.txt"),
         }
     }
 
@@ -104,6 +108,7 @@ impl Kit {
             Self::Checkov => "checkov",
             Self::Helm => "kubectl-layer",
             Self::Prometheus => "prometheus",
+            Self::Schemathesis => "schemathesis",
         }
     }
 }

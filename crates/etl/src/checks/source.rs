@@ -42,7 +42,7 @@ impl Default for PairSample {
 
 impl PairSample {
     /// Looks at the rows of a pair.
-    pub(super) fn pair(&mut self, rows: &[Row<'_>], excluded: Option<&Excluded>) {
+    pub(super) fn pair(&mut self, rows: &[Row<'_>], excluded: &Excluded) {
         let Some(row) = rows.first() else { return };
         let rank = mix(row.user_id ^ mix(row.contact_id));
         let claim = Claim {
@@ -58,11 +58,11 @@ impl PairSample {
         if row.same_tag_count > 0 && common.wants(rank, row.user_id) {
             take(common);
         }
-        let has_excluded = |excluded: &Excluded| {
+        let has_excluded = || {
             let mut tags = rows.iter().flat_map(|row| row.hashtags.iter());
             tags.any(|tag| excluded.contains(tag))
         };
-        if with_excluded.wants(rank, row.user_id) && excluded.is_some_and(has_excluded) {
+        if with_excluded.wants(rank, row.user_id) && has_excluded() {
             take(with_excluded);
         }
     }

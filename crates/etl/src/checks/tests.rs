@@ -1,31 +1,9 @@
-use std::path::PathBuf;
-
 use twitter_core::record::{Hashtags, Kind, Latest, Row};
 use twitter_core::score::base_score;
 
 use super::*;
-use crate::report::{Counts, Relations};
-use crate::score::Tally;
 
 const NOW: i64 = 1_400_000_000;
-
-/// A table of the rows it is given.
-struct Fixed(Vec<Row<'static>>);
-
-impl Table for Fixed {
-    fn tally(&self) -> Tally {
-        Tally::default()
-    }
-
-    fn users(&self) -> usize {
-        self.0.chunk_by(|a, b| a.user_id == b.user_id).count()
-    }
-
-    fn with_user(&self, number: usize, visit: &mut dyn FnMut(&[Row<'_>])) {
-        let mut users = self.0.chunk_by(|a, b| a.user_id == b.user_id);
-        visit(users.nth(number).unwrap_or_default());
-    }
-}
 
 fn row(user_id: u64, contact_id: u64) -> Row<'static> {
     Row {
@@ -52,25 +30,18 @@ type Change = fn(&mut Row<'static>);
 fn failures(change: Change) -> Vec<String> {
     let mut rows = vec![row(1, 2), row(2, 1)];
     change(&mut rows[0]);
-    let mut counts = Counts::default();
-    counts.accept();
-    let stats = Stats {
-        counts,
-        tally: Tally {
-            contact_tweets: 1,
-            table_rows: 2,
-            ..Tally::default()
-        },
-        relations: Relations {
-            all: 1,
-            with_oneself: 0,
-        },
+    let terms = Terms::new(NOW, Excluded::default(), std::env::temp_dir());
+    let mut checks = RowChecks::new(&terms);
+    for user in rows.chunk_by(|a, b| a.user_id == b.user_id) {
+        checks.user(user).unwrap();
+    }
+    let expected = Expected {
+        rows: 2,
+        contact_tweets: 1,
+        from_relations: (2, 0),
     };
-    let file = FileCounts {
-        path: PathBuf::from("file"),
-        counts,
-    };
-    super::table(&Fixed(rows), &stats, &[file], NOW).1
+    let checked = finish(vec![checks], &expected, 1).unwrap();
+    checked.failures.lines()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use etl::failure::{Failure, complain};
-use etl::load::{Load, Mode, Origin, Published, Written, ask};
+use etl::load::{Load, Mode, Origin, Published, Recorded, Written, ask};
 use etl::report::Run;
 use etl::steps::progress::{Progress as _, Step};
 use etl::steps::score::read_excluded;
@@ -26,23 +26,26 @@ const MAX_REPORT_BYTES: u64 = 64 << 20;
 pub(crate) fn load(options: &args::Load) -> Result<(), Failure> {
     let address = address(&options.database)?;
     let processed = Place::parse(&options.processed)?;
-    let working = options.working.as_deref().map(Place::parse).transpose()?;
-    let excluded = options.popular.as_deref().map(read_excluded).transpose()?;
-    let origin = working.as_ref().zip(excluded.as_ref());
-    let origin = origin.map(|(working, excluded)| Origin { working, excluded });
+    let mut recorded = Recorded::of(&processed)?;
+    if let Some(working) = &options.working {
+        recorded.working = Place::parse(working)?;
+    }
+    if let Some(popular) = &options.popular {
+        recorded.excluded = read_excluded(popular)?;
+    }
     let temporary = std::env::temp_dir();
     let load = Load {
         processed: &processed,
-        origin,
+        origin: Origin {
+            working: &recorded.working,
+            excluded: &recorded.excluded,
+        },
         address: &address,
         jobs: super::steps::jobs(options.jobs),
         mode: mode(&options.loading),
         spill_folder: options.loading.spill.as_deref().unwrap_or(&temporary),
     };
     let said = publish(&load, &options.loading, Run::default(), &Shown::new())?;
-    if origin.is_none() {
-        complain("without --working and --popular the counts and same tags were not checked");
-    }
     say(&said)
 }
 

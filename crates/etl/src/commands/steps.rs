@@ -135,10 +135,10 @@ fn publish(
     let temporary = std::env::temp_dir();
     let load = Load {
         processed: &run.processed,
-        origin: Some(Origin {
+        origin: Origin {
             working: &run.clean.working,
             excluded: &excluded,
-        }),
+        },
         address,
         jobs: run.clean.jobs,
         mode: super::load::mode(loading),

@@ -52,14 +52,41 @@ pub struct Origin<'a> {
     pub excluded: &'a Excluded,
 }
 
+/// What a run says that its rows were made of.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The working zone.
+    pub working: Place,
+    /// The excluded tags.
+    pub excluded: Excluded,
+}
+
+impl Recorded {
+    /// Reads it from the manifest of a processed zone.
+    ///
+    /// # Errors
+    ///
+    /// There is no finished run, or its manifest is damaged.
+    pub fn of(processed: &Place) -> Result<Self, Failure> {
+        let manifest = RowsZone::open(processed)?.manifest().clone();
+        let working = Place::parse(&manifest.working).map_err(|failure| {
+            let line = format!("{processed}: run.json: {failure}; score again");
+            Failure::new(FailureKind::Input, line)
+        })?;
+        Ok(Self {
+            working,
+            excluded: Excluded::parse(&manifest.excluded.join("\n")),
+        })
+    }
+}
+
 /// A load of a processed zone.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
     /// Where the rows are.
     pub processed: &'a Place,
-    /// What they were made of. Without it the checks that need it are left out, and the report says
-    /// so.
-    pub origin: Option<Origin<'a>>,
+    /// What they were made of, which they are checked against.
+    pub origin: Origin<'a>,
     /// Where the table is.
     pub address: &'a Address,
     /// Threads that pack, and connections.
@@ -75,7 +102,7 @@ struct Hand<'a> {
     zone: &'a RowsZone,
     terms: Terms,
     expected: Expected,
-    inputs: Option<Vec<InputManifest>>,
+    inputs: Vec<InputManifest>,
     failures: Failures,
     report: &'a mut Run,
     progress: &'a (dyn Fn(u64) + Sync),
@@ -96,37 +123,39 @@ impl Load<'_> {
     ) -> Result<Published, Failure> {
         report.database(&self.address.to_string());
         // Nobody may change what is being read.
-        let _facts = self
-            .origin
-            .map(|origin| Lock::shared(origin.working))
-            .transpose()?;
+        let working = self.origin.working;
+        if !working.exists() {
+            let line = format!(
+                "{working}: the facts that the rows were made of, and must be checked against, are not there; say with --working where they are"
+            );
+            return Err(Failure::new(FailureKind::Input, line));
+        }
+        let _facts = Lock::shared(working)?;
         let _rows = Lock::shared(self.processed)?;
         let zone = RowsZone::open(self.processed)?;
         let mut failures = Failures::default();
         let (source, inputs) = self.source(&zone, &mut failures)?;
         let manifest = zone.manifest();
         report.run_manifest(manifest);
-        if let Some(source) = &source {
-            checks::check_lines(&source.stats, &source.files, &mut failures);
-            report.source(&source.files, &source.stats);
-        }
+        checks::check_lines(&source.stats, &source.files, &mut failures);
+        report.source(&source.files, &source.stats);
         if !failures.is_empty() {
             report.failures(&failures);
             return Err(failed(&failures));
         }
-        let relations = source.map(|source| source.stats.relations);
+        let relations = source.stats.relations;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(i64::MAX, |now| {
             i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
         });
-        let excluded = self.origin.map(|origin| origin.excluded.clone());
+        let excluded = self.origin.excluded.clone();
         let mut hand = Hand {
             zone: &zone,
             terms: Terms::new(now, excluded, self.spill_folder.to_owned()),
             expected: Expected {
                 rows: source::tallied(manifest, "table_rows")?,
                 contact_tweets: source::tallied(manifest, "contact_tweets")?,
-                from_relations: relations.map(|all| (all.rows(), all.with_oneself)),
+                from_relations: (relations.rows(), relations.with_oneself),
             },
             inputs,
             failures,
@@ -147,17 +176,14 @@ impl Load<'_> {
         &self,
         zone: &RowsZone,
         failures: &mut Failures,
-    ) -> Result<(Option<Source>, Option<Vec<InputManifest>>), Failure> {
-        let Some(origin) = &self.origin else {
-            return Ok((None, None));
-        };
-        let inputs = clean::inputs(origin.working)?;
-        let holds = origin.excluded.sha256() == zone.manifest().excluded_sha256;
+    ) -> Result<(Source, Vec<InputManifest>), Failure> {
+        let inputs = clean::inputs(self.origin.working)?;
+        let holds = self.origin.excluded.sha256() == zone.manifest().excluded_sha256;
         failures.unless(Rule::Inputs, holds, || {
             "the list of excluded tags is not the one of the run; score again".to_owned()
         });
         let source = source::compare(zone.manifest(), &inputs, failures);
-        Ok((Some(source), Some(inputs)))
+        Ok((source, inputs))
     }
 
     fn publish(&self, target: &mut Target, hand: &mut Hand<'_>) -> Result<Published, Failure> {
@@ -284,18 +310,16 @@ impl Load<'_> {
         hand.failures.merge(checked.failures);
         hand.report.watch(&checked.watch);
         hand.report.end("compare contents", started);
-        if let (Some(origin), Some(inputs)) = (&self.origin, &hand.inputs) {
-            let started = hand.report.begin();
-            let recounted = source::recount(
-                checked.pairs,
-                origin.working,
-                inputs,
-                origin.excluded,
-                &mut hand.failures,
-            )?;
-            hand.report.recounted(recounted);
-            hand.report.end("count tags of a sample again", started);
-        }
+        let started = hand.report.begin();
+        let recounted = source::recount(
+            checked.pairs,
+            self.origin.working,
+            &hand.inputs,
+            self.origin.excluded,
+            &mut hand.failures,
+        )?;
+        hand.report.recounted(recounted);
+        hand.report.end("count tags of a sample again", started);
         hand.hold()?;
         Ok(checked.requests.into_requests())
     }

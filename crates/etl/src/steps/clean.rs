@@ -8,35 +8,26 @@
 //! A job holds a file's tweet ids (some 16 bytes for each valid tweet), four writers of at most
 //! [`WRITER_BYTES`](crate::zones::facts::WRITER_BYTES), and one line.
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
-use std::path::Path;
+mod file;
+mod survey;
+
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crc32fast::Hasher;
-
-use crate::clean::{Cleaner, Reason};
-use crate::extract::{Line, Lines};
+use self::file::clean_file;
+use self::survey::{MANIFESTS, manifest_name, survey};
+pub use self::survey::{inputs, verify};
 use crate::failure::{Failure, FailureKind};
-use crate::report::{Counts, Relations};
 use crate::steps::progress::{Progress, Step};
-use crate::zones::facts::{FactsWriter, file_name};
+use crate::zones::facts::file_name;
 use crate::zones::place::{Entry, Place};
-use crate::zones::working::{InputManifest, Table, WORKING_VERSION, input_name, input_order};
+use crate::zones::working::{InputManifest, Table, input_order};
 
-/// A manifest has some 1,500 bytes.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
-/// Folder of the manifests.
-const MANIFESTS: &str = "manifests";
 /// Names of raw files end in one of these.
 const RAW: [&str; 3] = [".gz", ".json", ".jsonl"];
-/// Lines between two reports of progress.
-const PROGRESS_LINES: u64 = 1024;
-/// Bytes read at a time for a checksum.
-const CHUNK_BYTES: usize = 1 << 17;
 
 /// What to do about inputs whose raw file is no longer in the landing zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -117,78 +108,6 @@ pub fn landing(place: &Place) -> Result<Vec<Raw>, Failure> {
         .collect();
     raws.sort_by(|a, b| input_order(&a.path).cmp(&input_order(&b.path)));
     Ok(raws)
-}
-
-/// The inputs of a working zone, in input order. Each has its files, of the sizes that its manifest says.
-///
-/// # Errors
-///
-/// The zone cannot be read, is of another version, or a manifest is damaged.
-pub fn inputs(working: &Place) -> Result<Vec<InputManifest>, Failure> {
-    let (inputs, broken, _) = survey(working)?;
-    match broken.first() {
-        None => Ok(inputs),
-        Some(manifest) => {
-            let line = format!(
-                "{working}: the facts of {} are not what its manifest says; clean again",
-                manifest.path
-            );
-            Err(Failure::new(FailureKind::Input, line))
-        }
-    }
-}
-
-/// Inputs that are complete, those that are not, and the names of files that are of neither.
-type Survey = (Vec<InputManifest>, Vec<InputManifest>, Vec<String>);
-
-fn survey(working: &Place) -> Result<Survey, Failure> {
-    let mut sizes = BTreeMap::new();
-    for table in Table::ALL {
-        let files = working.list(table.name())?;
-        sizes.extend(files.into_iter().map(|file| (file.name, file.size_bytes)));
-    }
-    let (mut whole, mut broken) = (Vec::new(), Vec::new());
-    for entry in working.list(MANIFESTS)? {
-        let manifest = read_manifest(working, &entry.name)?;
-        let mut is_whole = true;
-        for table in Table::ALL {
-            let size = sizes.remove(&file_name(table, &manifest.input));
-            let wanted = manifest.tables.get(table.name());
-            is_whole &= size.is_some() && size == wanted.map(|file| file.size_bytes);
-        }
-        if is_whole {
-            whole.push(manifest);
-        } else {
-            broken.push(manifest);
-        }
-    }
-    whole.sort_by(|a, b| input_order(&a.path).cmp(&input_order(&b.path)));
-    Ok((whole, broken, sizes.into_keys().collect()))
-}
-
-fn manifest_name(input: &str) -> String {
-    format!("{MANIFESTS}/{input}.json")
-}
-
-fn read_manifest(working: &Place, name: &str) -> Result<InputManifest, Failure> {
-    let bytes = working.read(name, MAX_MANIFEST_BYTES)?.unwrap_or_default();
-    let damaged = |text: String| {
-        let line = format!("{}: {text}", working.describe(name));
-        Failure::new(FailureKind::Input, line)
-    };
-    let value: serde_json::Value = serde_json::from_slice(&bytes)
-        .map_err(|error| damaged(format!("{error}; remove this file and clean again")))?;
-    let version = value
-        .get("working_version")
-        .and_then(serde_json::Value::as_u64);
-    if version != Some(u64::from(WORKING_VERSION)) {
-        let found = version.map_or_else(|| "no".to_owned(), |version| version.to_string());
-        return Err(damaged(format!(
-            "the working zone has layout version {found}, this program reads and writes {WORKING_VERSION}; clean into an empty folder"
-        )));
-    }
-    serde_json::from_value(value)
-        .map_err(|error| damaged(format!("{error}; remove this file and clean again")))
 }
 
 /// Compares the landing zone with the working zone. Changes nothing.
@@ -350,118 +269,5 @@ impl Plan {
             self.working.remove(&name)?;
         }
         Ok(())
-    }
-}
-
-/// Cleans one file. The manifest, and whether it was work.
-fn clean_file(
-    task: &Task,
-    working: &Place,
-    progress: &dyn Progress,
-) -> Result<(InputManifest, bool), Failure> {
-    let raw = &task.raw;
-    let input = input_name(&raw.path);
-    let name = manifest_name(&input);
-    if let Some(manifest) = &task.perhaps
-        && checksum(raw)? == manifest.crc32
-    {
-        let manifest = InputManifest {
-            version: raw.entry.version.clone(),
-            ..manifest.clone()
-        };
-        write_manifest(working, &name, &manifest)?;
-        progress.advance(raw.entry.size_bytes, 0);
-        return Ok((manifest, false));
-    }
-    // From here on the input is not done.
-    working.remove(&name)?;
-    let manifest = facts(raw, input, working, progress)?;
-    write_manifest(working, &name, &manifest)?;
-    Ok((manifest, true))
-}
-
-fn write_manifest(working: &Place, name: &str, manifest: &InputManifest) -> Result<(), Failure> {
-    let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| {
-        Failure::new(FailureKind::Software, format!("{}: {error}", manifest.path))
-    })?;
-    text.push(b'\n');
-    working.write(name, &text)
-}
-
-fn facts(
-    raw: &Raw,
-    input: String,
-    working: &Place,
-    progress: &dyn Progress,
-) -> Result<InputManifest, Failure> {
-    let mut lines = Lines::of(
-        Path::new(&raw.place.describe(&raw.entry.name)),
-        raw.place.stream(&raw.entry),
-    )?;
-    let mut writer = FactsWriter::create(working, &input)?;
-    let mut cleaner = Cleaner::default();
-    let mut counts = Counts::default();
-    let mut relations = Relations::default();
-    let mut ids = HashSet::new();
-    let (mut bytes_told, mut lines_told) = (0, 0);
-    while let Some(line) = lines.next_line()? {
-        let judged = match line {
-            Line::Whole(line) => cleaner.clean(line),
-            Line::TooLong => Err(Reason::MalformedJson),
-        };
-        match judged {
-            Ok(tweet) if ids.insert(tweet.id) => {
-                counts.accept();
-                let retweeted = tweet.retweeted.as_ref().map(|user| user.user_id);
-                relations.add(tweet.sender.user_id, tweet.reply_to, retweeted);
-                writer.push(&tweet)?;
-            }
-            Ok(_) => counts.reject(Reason::Duplicate),
-            Err(reason) => counts.reject(reason),
-        }
-        if counts.lines - lines_told >= PROGRESS_LINES {
-            progress.advance(lines.bytes() - bytes_told, counts.lines - lines_told);
-            (bytes_told, lines_told) = (lines.bytes(), counts.lines);
-        }
-    }
-    progress.advance(lines.bytes() - bytes_told, counts.lines - lines_told);
-    if lines.bytes() != raw.entry.size_bytes {
-        let line = format!(
-            "{} changed while it was read: {} bytes, then {}; clean again when it is complete",
-            raw.place.describe(&raw.entry.name),
-            raw.entry.size_bytes,
-            lines.bytes()
-        );
-        return Err(Failure::new(FailureKind::Input, line));
-    }
-    Ok(InputManifest {
-        working_version: WORKING_VERSION,
-        input,
-        path: raw.path.clone(),
-        size_bytes: raw.entry.size_bytes,
-        crc32: format!("{:08x}", lines.crc32()),
-        version: raw.entry.version.clone(),
-        raw_bytes: lines.raw_bytes(),
-        counts: counts.to_map(),
-        relations: relations.all,
-        relations_with_oneself: relations.with_oneself,
-        tables: writer.finish()?,
-    })
-}
-
-/// The checksum of a raw file, as in the manifest.
-fn checksum(raw: &Raw) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| {
-        let line = format!("{}: {error}", raw.place.describe(&raw.entry.name));
-        Failure::new(FailureKind::Input, line)
-    };
-    let mut file = raw.place.stream(&raw.entry).map_err(failed)?;
-    let mut hasher = Hasher::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match file.read(&mut chunk).map_err(failed)? {
-            0 => return Ok(format!("{:08x}", hasher.finalize())),
-            read => hasher.update(chunk.get(..read).unwrap_or_default()),
-        }
     }
 }

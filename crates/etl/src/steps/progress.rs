@@ -25,8 +25,6 @@ pub enum Step {
     Score,
     /// Rows are written: rows.
     Write,
-    /// Rows are checked: rows.
-    Check,
     /// Packs are made and loaded: rows.
     Load,
 }

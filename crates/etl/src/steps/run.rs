@@ -1,12 +1,11 @@
-//! All steps up to a checked table.
+//! All steps up to the rows.
 
 use std::path::PathBuf;
 
 use crate::failure::{Failure, FailureKind};
 use crate::steps::clean::{Cleaned, Gone, Plan, Raw, landing, plan};
-use crate::steps::gate::{Checked, check};
 use crate::steps::progress::Progress;
-use crate::steps::score::{Engine, Score, read_excluded};
+use crate::steps::score::{Engine, Score};
 use crate::zones::lock::Lock;
 use crate::zones::place::{Entry, Place, raw_file};
 use crate::zones::processed::RunManifest;
@@ -170,19 +169,6 @@ impl Run {
             memory: self.clean.memory,
             jobs: self.clean.jobs,
         }
-    }
-
-    /// Cleans, scores and checks.
-    ///
-    /// # Errors
-    ///
-    /// As the steps have them.
-    pub fn run(&self, progress: &dyn Progress) -> Result<Checked, Failure> {
-        self.apart()?;
-        let excluded = read_excluded(&self.popular)?;
-        let cleaned = self.clean.run(progress)?;
-        self.score(&cleaned, progress)?;
-        check(&self.clean.working, &self.processed, &excluded, progress)
     }
 
     /// Refuses zones of which one lies in another.

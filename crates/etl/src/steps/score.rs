@@ -10,6 +10,7 @@ use std::{env, fs};
 
 use crate::failure::{Failure, FailureKind};
 use crate::score::{Excluded, MemoryEngine, Table as _};
+use crate::steps::clean::verify;
 use crate::steps::progress::{Progress, Step};
 use crate::zones::facts::read;
 use crate::zones::lock::Lock;
@@ -119,7 +120,8 @@ impl Score<'_> {
         }
         let _reading = Lock::shared(self.working)?;
         let _writing = Lock::exclusive(self.processed)?;
-        let excluded_sha256 = excluded.sha256();
+        verify(self.working, inputs, self.jobs)?;
+        let (excluded_sha256, excluded_tags) = (excluded.sha256(), excluded.sorted());
         let mut engine = MemoryEngine::new(excluded);
         let mut run_inputs = Vec::with_capacity(inputs.len());
         let facts = |manifest: &InputManifest| -> u64 {
@@ -165,6 +167,8 @@ impl Score<'_> {
             processed_version: PROCESSED_VERSION,
             engine: "memory".to_owned(),
             inputs: run_inputs,
+            working: self.working.absolute(),
+            excluded: excluded_tags,
             excluded_sha256,
             tally: tally.to_map(),
             rows: writer.finish()?,

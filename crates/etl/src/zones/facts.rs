@@ -30,6 +30,9 @@ pub const BATCH_ROWS: usize = 4096;
 pub const BATCH_BYTES: usize = 2 << 20;
 /// Bytes of a row group, encoded.
 pub const ROW_GROUP_BYTES: usize = 16 << 20;
+/// Bytes of a page of facts. A column's buffer grows to this anew for each page: a larger one takes
+/// fresh memory from the system every time, which the system clears first.
+const PAGE_BYTES: usize = 128 << 10;
 /// What a table's writer may hold: a row group, a batch as columns, and once more while encoding.
 pub const WRITER_BYTES: usize = ROW_GROUP_BYTES + 4 * BATCH_BYTES;
 
@@ -86,23 +89,49 @@ pub enum Fact<'a> {
     },
 }
 
-/// How a table's file is written.
-pub(crate) fn properties() -> WriterProperties {
+/// How a file of facts is written: fast, since `etl clean` has little else to do. Sizes and times of the
+/// alternatives are in `docs/etl.md`.
+fn facts_properties() -> WriterProperties {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_dictionary_enabled(false)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_statistics_enabled(EnabledStatistics::None);
+    // The same for all rows, and the same again and again.
+    for name in ["input", "tag"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), true);
+    }
+    // Ids and times are as good as random, and texts are what compresses.
+    for name in ["tweet_text", "hashtags", "description"] {
+        properties = properties.set_column_compression(ColumnPath::from(name), Compression::SNAPPY);
+    }
+    // The engine estimates joins by the ranges of keys.
+    for name in [
+        "tweet_key",
+        "sender_key",
+        "reply_key",
+        "retweet_key",
+        "user_key",
+    ] {
+        let name = ColumnPath::from(name);
+        properties = properties.set_column_statistics_enabled(name, EnabledStatistics::Chunk);
+    }
+    properties.build()
+}
+
+/// How a file of rows is written: `etl load` finds ranges of users by the statistics of row groups.
+fn rows_properties() -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Chunk);
     // Nearly all values differ, or are long: a dictionary is work for nothing.
-    for name in ["tweet_key", "stamp", "tweet_text", "created_at"] {
+    for name in ["tweet_key", "tweet_text", "created_at"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(name), false);
     }
     // The ends of a text tell nothing.
-    for name in [
-        "tweet_text",
-        "hashtags",
-        "description",
-        "contact_description",
-    ] {
+    for name in ["tweet_text", "hashtags", "contact_description"] {
         let name = ColumnPath::from(name);
         properties = properties.set_column_statistics_enabled(name, EnabledStatistics::None);
     }
@@ -124,15 +153,31 @@ pub(crate) fn of_read(path: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(FailureKind::Input, line)
 }
 
-/// Begins a Parquet file.
-pub(crate) fn parquet(
+/// Begins a file of facts.
+fn facts_file(
     pending: Pending,
     schema: arrow_schema::SchemaRef,
+) -> Result<ArrowWriter<Pending>, Failure> {
+    parquet(pending, schema, facts_properties())
+}
+
+/// Begins a file of rows.
+pub(crate) fn rows_file(
+    pending: Pending,
+    schema: arrow_schema::SchemaRef,
+) -> Result<ArrowWriter<Pending>, Failure> {
+    parquet(pending, schema, rows_properties())
+}
+
+fn parquet(
+    pending: Pending,
+    schema: arrow_schema::SchemaRef,
+    properties: WriterProperties,
 ) -> Result<ArrowWriter<Pending>, Failure> {
     let path = pending.describe();
     // The schema of Arrow would only repeat what Parquet's own says.
     let options = ArrowWriterOptions::new()
-        .with_properties(properties())
+        .with_properties(properties)
         .with_skip_arrow_metadata(true);
     ArrowWriter::try_new_with_options(pending, schema, options)
         .map_err(|error| of_write(&path, &error))

@@ -5,17 +5,20 @@
 //! in a bucket by the upload's completion. A file in a bucket that must be read at random is fetched
 //! first, into a file without a name in the folder for temporary files, so that nothing stays behind.
 
+mod pending;
 mod store;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use object_store::ObjectStore;
 
+pub use self::pending::Pending;
+use self::pending::temporary;
 pub(super) use self::store::{Found, Store};
 use crate::failure::{Failure, FailureKind};
 
@@ -107,6 +110,18 @@ impl Place {
         match &self.kind {
             Kind::Local(path) => path.join(name).display().to_string(),
             Kind::Store(store) => store.describe(name),
+        }
+    }
+
+    /// The place by a name that holds in any folder: `s3://…`, or an absolute path without links.
+    pub fn absolute(&self) -> String {
+        match &self.kind {
+            Kind::Local(path) => {
+                // Put together again, so that nothing stands at its end.
+                let path: PathBuf = resolved(path).components().collect();
+                path.display().to_string()
+            }
+            Kind::Store(_) => self.to_string(),
         }
     }
 
@@ -214,24 +229,12 @@ impl Place {
                     File::create(&temporary)
                 };
                 let file = open().map_err(|error| Failure::of_output(&self.describe(name), &error));
-                Ok(Pending {
-                    file: file?,
-                    place: self.clone(),
-                    name: name.to_owned(),
-                    temporary: Some(temporary),
-                    written_bytes: 0,
-                })
+                Ok(Pending::new(file?, self, name, Some(temporary)))
             }
             Kind::Store(_) => {
                 let file = store::nameless();
                 let file = file.map_err(|error| Failure::of_output("a temporary file", &error));
-                Ok(Pending {
-                    file: file?,
-                    place: self.clone(),
-                    name: name.to_owned(),
-                    temporary: None,
-                    written_bytes: 0,
-                })
+                Ok(Pending::new(file?, self, name, None))
             }
         }
     }
@@ -320,81 +323,6 @@ pub fn raw_file(path: &Path) -> Result<(Place, Entry), Failure> {
     Ok((Place::local(path.parent().unwrap_or(Path::new(""))), entry))
 }
 
-/// A file that is being written.
-#[derive(Debug)]
-pub struct Pending {
-    file: File,
-    place: Place,
-    name: String,
-    /// Where it lies until it is renamed, in a folder.
-    temporary: Option<PathBuf>,
-    written_bytes: u64,
-}
-
-impl Pending {
-    /// Puts the file in force, on the disk as far as the system promises.
-    ///
-    /// # Errors
-    ///
-    /// The place is read-only, full or broken; what had the name before stays.
-    pub fn commit(mut self) -> Result<(), Failure> {
-        let committed = match (&self.place.kind, &self.temporary) {
-            (Kind::Local(root), Some(temporary)) => {
-                let target = root.join(&self.name);
-                let sync = self.file.sync_all();
-                sync.and_then(|()| fs::rename(temporary, &target))
-                    .and_then(|()| sync_folder(&target))
-            }
-            (Kind::Local(_), None) => Ok(()),
-            (Kind::Store(store), _) => return store.send(&self.name, &mut self.file),
-        };
-        let failed = |error| Failure::of_output(&self.place.describe(&self.name), &error);
-        committed.map_err(failed)?;
-        self.temporary = None;
-        Ok(())
-    }
-
-    /// Bytes written so far.
-    pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
-    }
-
-    /// How people know the file.
-    pub fn describe(&self) -> String {
-        self.place.describe(&self.name)
-    }
-}
-
-impl Write for Pending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.written_bytes = self.written_bytes.saturating_add(written as u64);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(temporary) = self.temporary.take() {
-            // What cannot be removed now is swept up by the next run.
-            let _ = fs::remove_file(temporary);
-        }
-    }
-}
-
-/// A name inside a folder.
-pub(super) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
-    }
-}
-
 /// The path without links, as far as it is there.
 fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -405,18 +333,13 @@ fn resolved(path: &Path) -> PathBuf {
     found.unwrap_or(path)
 }
 
-fn temporary(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!("{}{name}{}", TEMPORARY.0, TEMPORARY.1))
-}
-
-/// A rename is on the disk once its folder is.
-fn sync_folder(target: &Path) -> io::Result<()> {
-    let folder = target.parent().filter(|path| !path.as_os_str().is_empty());
-    OpenOptions::new()
-        .read(true)
-        .open(folder.unwrap_or(Path::new(".")))?
-        .sync_all()
+/// A name inside a folder.
+pub(super) fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
 }
 
 fn walk(folder: &Path, name: &str, found: &mut Vec<Entry>) -> io::Result<()> {

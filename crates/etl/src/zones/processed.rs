@@ -9,7 +9,6 @@
 //! without a manifest is never loaded.
 
 mod read;
-mod whole;
 mod write;
 
 use std::sync::Arc;
@@ -18,7 +17,6 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 pub use self::read::{for_each_row, manifest};
-pub use self::whole::WholeTable;
 pub use self::write::{RowsWriter, publish};
 
 /// Version of this zone's layout.
@@ -73,7 +71,11 @@ pub struct RunManifest {
     pub engine: String,
     /// The inputs, by (file name, path).
     pub inputs: Vec<RunInput>,
-    /// SHA-256 of the list of excluded tags: lower-cased, sorted, one a line.
+    /// The working zone, as [`super::place::Place::absolute`] names it: `etl load` checks the rows against it.
+    pub working: String,
+    /// The excluded tags: lower-cased, sorted.
+    pub excluded: Vec<String>,
+    /// SHA-256 of those, one a line.
     pub excluded_sha256: String,
     /// Figures of what was built, as in the `*_stats.json` of the vectors from `hashtag_occurrences` on.
     pub tally: serde_json::Map<String, serde_json::Value>,

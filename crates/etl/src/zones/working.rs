@@ -154,18 +154,20 @@ pub struct InputManifest {
     pub relations: u64,
     /// See `relations`.
     pub relations_with_oneself: u64,
-    /// The Parquet files, by table name: rows and bytes.
+    /// The Parquet files, by table name.
     pub tables: std::collections::BTreeMap<String, TableFile>,
 }
 
 /// One Parquet file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableFile {
     /// Rows.
     pub rows: u64,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// CRC-32 of those; eight hexadecimal digits.
+    pub crc32: String,
 }
 
 #[cfg(test)]

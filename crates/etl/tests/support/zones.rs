@@ -1,5 +1,6 @@
 //! Zones of a test, and databases to load them into.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,16 +9,12 @@ use etl::failure::Failure;
 use etl::generate;
 use etl::load::{Load, Mode, Origin, Published};
 use etl::report::Run;
-use etl::score::Excluded;
 use etl::steps::clean::Gone;
 use etl::steps::run::{Clean, Landing, Run as Steps};
 use etl::steps::score::{Engine, read_excluded};
 use etl::zones::place::Place;
-use etl::zones::processed::{self, PROCESSED_VERSION, RowsWriter, RunManifest};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, Row as _};
-use twitter_core::record::{Hashtags, Kind, Latest, Row};
-use twitter_core::score::base_score;
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,19 +96,8 @@ impl Zones {
             database,
             mode,
             &std::env::temp_dir(),
-            true,
             &mut Run::default(),
-        )
-    }
-
-    /// Loads without a working zone.
-    pub(crate) fn load_alone(&self, database: &Database, mode: Mode) -> Result<Published, Failure> {
-        self.load_with(
-            database,
-            mode,
-            &std::env::temp_dir(),
-            false,
-            &mut Run::default(),
+            &|_| (),
         )
     }
 
@@ -120,16 +106,15 @@ impl Zones {
         database: &Database,
         mode: Mode,
         spill_folder: &Path,
-        has_origin: bool,
         report: &mut Run,
+        progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Published, Failure> {
         let steps = self.steps();
         let excluded = read_excluded(&steps.popular)?;
-        let working = &steps.clean.working;
-        let origin = has_origin.then_some(Origin {
-            working,
+        let origin = Origin {
+            working: &steps.clean.working,
             excluded: &excluded,
-        });
+        };
         let load = Load {
             processed: &steps.processed,
             origin,
@@ -138,65 +123,31 @@ impl Zones {
             mode,
             spill_folder,
         };
-        load.run(report, &|_| ())
+        load.run(report, progress)
     }
 }
 
-/// A zone where one user has so many contacts. Gives the number of rows.
+/// Raw tweets by which one user, in the middle of the key, has so many contacts. Gives the number of rows.
 pub(crate) fn wide(zones: &Zones, contacts: u64) -> u64 {
     const CELEBRITY: u64 = 1 << 40;
-    let place = Place::local(zones.root.join("processed"));
-    let mut writer = RowsWriter::begin(&place).unwrap();
-    let mut push = |user_id: u64, contact_id: u64, fan: u64| {
-        let text =
-            format!("tweet {fan} of a fan, to somebody whom very many others write to as well");
-        let name = format!("user{contact_id}");
-        let row = Row {
-            user_id,
-            contact_id,
-            tweet_id: 1000 + fan,
-            created_at: 1_396_589_411,
-            kind: Kind::REPLY,
-            tweet_text: &text,
-            hashtags: Hashtags::from(&["fan"]),
-            contact_screen_name: &name,
-            contact_description: "",
-            reply_count: 1,
-            retweet_count: 0,
-            same_tag_count: 0,
-            base_score: base_score(1, 0, 0),
-            latest: Latest::REPLY.with(Latest::ANY),
-        };
-        writer.push(&row).unwrap();
-    };
-    // Fans on both sides of the celebrity, who so lies in the middle of the key.
-    let id = |fan: u64| {
-        if fan < contacts / 2 {
+    let mut lines = String::new();
+    for fan in 0..contacts {
+        let id = if fan < contacts / 2 {
             fan + 1
         } else {
             CELEBRITY + 1 + fan
-        }
-    };
-    for fan in 0..contacts / 2 {
-        push(id(fan), CELEBRITY, fan);
+        };
+        let line = json!({
+            "id": 1000 + fan, "created_at": "Fri Apr 04 05:30:11 +0000 2014", "lang": "en",
+            "text": format!("tweet {fan} of a fan, to somebody whom very many others write to as well"),
+            "user": {"id": id, "screen_name": format!("user{id}")},
+            "entities": {"hashtags": [{"text": "fan"}]}, "in_reply_to_user_id": CELEBRITY,
+        });
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "{line}");
     }
-    for fan in 0..contacts {
-        push(CELEBRITY, id(fan), fan);
-    }
-    for fan in contacts / 2..contacts {
-        push(id(fan), CELEBRITY, fan);
-    }
-    let rows = writer.finish().unwrap();
-    let tally = json!({"table_rows": 2 * contacts, "contact_tweets": contacts});
-    let run = RunManifest {
-        processed_version: PROCESSED_VERSION,
-        engine: "memory".to_owned(),
-        inputs: Vec::new(),
-        excluded_sha256: Excluded::default().sha256(),
-        tally: tally.as_object().unwrap().clone(),
-        rows,
-    };
-    processed::publish(&place, &run).unwrap();
+    fs::write(zones.path("landing").join("fans.jsonl"), lines).unwrap();
+    zones.score();
     2 * contacts
 }
 

@@ -16,11 +16,12 @@ const CURVE_STEPS: u32 = 60;
 /// Nines of the curve's end.
 const CURVE_NINES: f64 = 5.0;
 
-const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:72em;\
+const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:88em;\
 padding:0 1em;color:#1c2430;background:#fff}h1{font-size:1.5em}h2{font-size:1.15em;margin:2em 0 .5em}\
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5em 0}\
 th,td{padding:.25em .6em;border-bottom:1px solid #dde3ea;text-align:right;white-space:nowrap}\
 th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}\
+.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}.facts td:first-child{white-space:nowrap}\
 .bad{color:#b3261e;font-weight:600}.good{color:#1b6e3c}pre{white-space:pre-wrap;word-break:break-all;\
 background:#f4f6f8;padding:.6em;margin:.2em 0 1em}svg{width:100%;height:auto;max-width:72em}\
 svg text{font:11px system-ui,sans-serif;fill:#4a5565}figure{margin:1em 0}figcaption{font-weight:600}\
@@ -164,10 +165,25 @@ fn plots(out: &mut String, report: &Report, rows: &[&Row]) {
     let mut plot = Plot::new("Response time by percentile", Scale::Nines, "ms");
     plot.lines = curves.collect();
     plot.write(out);
-    let over_time: [(&str, &str, Figure); 3] = [
-        ("Requests that ended, a second", "/s", |second| {
-            super::count(second.tally.done)
-        }),
+    // A run ends a little after a whole second, which would look like a fall to nothing.
+    let whole = |timeline: &'_ [Second]| {
+        let seconds = timeline.len();
+        let lasted = report.elapsed_s - super::count(seconds.saturating_sub(1) as u64);
+        if lasted < 0.5 && seconds > 1 {
+            seconds - 1
+        } else {
+            seconds
+        }
+    };
+    let ended: Figure = |second| super::count(second.tally.done);
+    let lines = report.scenarios.iter().map(|row| Line {
+        name: row.label.clone(),
+        points: over_seconds(&row.timeline[..whole(&row.timeline)], ended),
+    });
+    let mut plot = Plot::new("Requests that ended, a second", Scale::Seconds, "/s");
+    plot.lines = lines.collect();
+    plot.write(out);
+    let over_time: [(&str, &str, Figure); 2] = [
         (
             "99th percentile of the response time, each second",
             "ms",
@@ -261,10 +277,7 @@ fn environment(out: &mut String, report: &Report) {
     let unknown = "unknown".to_owned();
     let mut lines = vec![
         ("Tool", format!("loadgen {}", report.version)),
-        (
-            "Began",
-            format!("{:.0} seconds after 1970", report.started_at),
-        ),
+        ("Began", date(report.started_at)),
         ("Took", format!("{:.3} s", report.elapsed_s)),
         ("Connections", plan.connections.to_string()),
         ("Threads", plan.threads.to_string()),
@@ -305,11 +318,42 @@ fn environment(out: &mut String, report: &Report) {
         };
         lines.push(("Version", format!("{}: {version}", target.asked)));
     }
-    out.push_str("<h2>Environment</h2>\n<table>\n");
+    out.push_str("<h2>Environment</h2>\n<table class=\"facts\">\n");
     for (name, value) in lines {
         let _ = writeln!(out, "<tr><td>{name}</td><td>{}</td></tr>", escape(&value));
     }
     out.push_str("</table>\n");
+}
+
+/// Seconds since 1970 as a date and a time of day, UTC.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time after 1970 and before the year 10,000"
+)]
+fn date(seconds: f64) -> String {
+    let seconds = seconds.clamp(0.0, 253_402_300_799.0) as u64;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that the odd day of a leap year is the last one; eras of 400
+    // years begin in the year 0.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    format!(
+        "{:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        era * 400 + year + next_year,
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
 }
 
 /// Text that is no markup, whatever came from a server; what XML cannot hold is replaced.
@@ -329,4 +373,22 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0.0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399.9, "2000-02-28 23:59:59 UTC"),
+            (951_782_400.0, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_599.0, "2024-12-31 23:59:59 UTC"),
+            (4_107_542_400.0, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(date(seconds), expected);
+        }
+    }
 }

@@ -124,7 +124,7 @@ fn a_request_that_outlasts_the_drain_is_cut() {
 
 #[test]
 fn the_metrics_tell_the_phase() {
-    let mut service = start(&[("SETTLE_MS", "600000")]);
+    let mut service = start(&[("SETTLE_MS", "600000"), ("DRAIN_MS", "600000")]);
     let phase = |service: &Running, phase: &str| {
         service.metric(&format!("null_phase{{phase=\"{phase}\"}}")) > 0.5
     };
@@ -143,4 +143,16 @@ fn the_metrics_tell_the_phase() {
     // A third one ends it.
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
+}
+
+#[test]
+fn a_crash_leaves_no_core_dump() {
+    let service = start(&[]);
+    let file = format!("/proc/{}/limits", service.pid());
+    let limits = std::fs::read_to_string(file).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let words: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "soft and hard");
 }

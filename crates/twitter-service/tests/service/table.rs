@@ -49,10 +49,10 @@ pub(crate) fn load_as(address: &Address, raw: &Path, popular: &Path, mode: Mode)
     let excluded = read_excluded(popular).expect("a list");
     let load = Load {
         processed: &run.processed,
-        origin: Some(Origin {
+        origin: Origin {
             working: &run.clean.working,
             excluded: &excluded,
-        }),
+        },
         address,
         jobs: 2,
         mode,

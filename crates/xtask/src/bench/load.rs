@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::server::{LOAD_CORE, pinned};
 use crate::child;
 
-/// Sends the lines of a file in turn.
+/// Sends the lines of a file in turn. wrk calls `init` from its own, after it knows the host.
 const SCRIPT: &str = r#"local requests = {}
 local index = 0
 
 function init(args)
-  wrk.init(args)
   for target in io.lines(args[1]) do
     requests[#requests + 1] = wrk.format("GET", target)
   end
@@ -61,23 +61,41 @@ impl Wrk {
         connections: u32,
         seconds: u32,
     ) -> Result<Burst> {
-        let output = pinned(&self.program, LOAD_CORE)?
-            .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")])
-            .args(["--timeout", "10s", "--latency", "-s"])
-            .arg(&self.script)
-            .arg(format!("http://{address}"))
-            .arg("--")
-            .arg(targets)
-            .output()
-            .await
-            .context("cannot start wrk")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("wrk failed ({}): {said}{errors}", output.status);
-        }
-        burst(&said).with_context(|| format!("{address}, {}:\n{said}", targets.display()))
+        let mut wrk = self.command(connections, seconds)?;
+        wrk.arg("-s").arg(&self.script);
+        wrk.arg(format!("http://{address}")).arg("--").arg(targets);
+        let burst = told(wrk).await;
+        burst.with_context(|| format!("{address}, {}", targets.display()))
     }
+
+    /// Sends one request again and again, without the script, which costs wrk as much as the rest.
+    pub(super) async fn constant(
+        &self,
+        address: SocketAddr,
+        connections: u32,
+        seconds: u32,
+    ) -> Result<Burst> {
+        let mut wrk = self.command(connections, seconds)?;
+        wrk.arg(format!("http://{address}/ok"));
+        told(wrk).await
+    }
+
+    fn command(&self, connections: u32, seconds: u32) -> Result<Command> {
+        let mut wrk = pinned(&self.program, LOAD_CORE)?;
+        wrk.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")])
+            .args(["--timeout", "10s", "--latency"]);
+        Ok(wrk)
+    }
+}
+
+async fn told(mut wrk: Command) -> Result<Burst> {
+    let output = wrk.output().await.context("cannot start wrk")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("wrk failed ({}): {said}{errors}", output.status);
+    }
+    burst(&said).with_context(|| format!("wrk said:\n{said}"))
 }
 
 /// Reads what wrk says.
@@ -88,8 +106,10 @@ fn burst(said: &str) -> Result<Burst> {
     {
         bail!("not every request was answered: {}", errors.trim());
     }
+    // A share in another line may end in the same digits as the name of a percentile.
     let field = |name: &str| {
-        let line = said.lines().find(|line| line.contains(name));
+        let mut lines = said.lines().map(str::trim);
+        let line = lines.find(|line| line.starts_with(name) || line.contains(&format!(" {name}")));
         line.with_context(|| format!("wrk tells no {name:?}"))
     };
     let first = |line: &str| {
@@ -126,19 +146,61 @@ pub(super) async fn constant_rate(
     duration: Duration,
     report: &Path,
 ) -> Result<Value> {
-    // Whether the tool kept its own schedule is in the report, not in the exit code only.
-    let output = pinned(loadgen, LOAD_CORE)?
+    let mut command = loadgen_run(loadgen, address, targets, report)?;
+    command
+        .args(["--rate", &format!("{rate:.0}")])
+        .args(["--duration", &format!("{}ms", duration.as_millis())]);
+    reported(command, report).await
+}
+
+/// As much as so many connections get from the server, by loadgen.
+pub(super) async fn closed_loop(
+    loadgen: &Path,
+    address: SocketAddr,
+    targets: &Path,
+    connections: u32,
+    seconds: u32,
+    report: &Path,
+) -> Result<Burst> {
+    let mut command = loadgen_run(loadgen, address, targets, report)?;
+    command
+        .args(["--closed", "--threads", "1"])
+        .args(["--connections", &connections.to_string()])
+        .args(["--duration", &format!("{seconds}s")]);
+    let found = reported(command, report).await?;
+    let number = |value: &Value| value.as_f64().context("loadgen's report lacks a number");
+    let (total, elapsed) = (&found["total"], number(&found["elapsed_s"])?);
+    let requests = number(&total["requests"])?;
+    Ok(Burst {
+        requests,
+        rate: requests / elapsed,
+        p99_ms: percentile(&total["response"], 99.0).context("no 99th percentile")?,
+    })
+}
+
+/// loadgen that sends the requests in a file and believes every reply, as wrk does.
+fn loadgen_run(
+    loadgen: &Path,
+    address: SocketAddr,
+    targets: &Path,
+    report: &Path,
+) -> Result<Command> {
+    let mut command = pinned(loadgen, LOAD_CORE)?;
+    command
         .args(["run", "--quiet", "--check", "none"])
         .args(["--target", &format!("http://{address}")])
         .arg("--corpus")
         .arg(targets)
-        .args(["--rate", &format!("{rate:.0}")])
-        .args(["--duration", &format!("{}ms", duration.as_millis())])
         .arg("--json")
-        .arg(report)
-        .output()
-        .await
-        .context("cannot start loadgen")?;
+        .arg(report);
+    Ok(command)
+}
+
+async fn reported(mut loadgen: Command, report: &Path) -> Result<Value> {
+    // What an earlier run left would pass for this one's.
+    let _ = fs::remove_file(report);
+    // Whether the tool kept its own schedule is in the report, not in the exit code only.
+    let output = loadgen.output().await.context("cannot start loadgen")?;
     let text = fs::read(report).with_context(|| {
         let errors = String::from_utf8_lossy(&output.stderr);
         format!("loadgen wrote no report ({}): {errors}", output.status)
@@ -146,11 +208,23 @@ pub(super) async fn constant_rate(
     serde_json::from_slice(&text).context("loadgen's report is no JSON")
 }
 
+/// One percentile of a report's times.
+pub(super) fn percentile(times: &Value, wanted: f64) -> Option<f64> {
+    let pairs = times["percentiles"].as_array()?;
+    let pair = pairs
+        .iter()
+        .find(|pair| pair[0].as_f64().is_some_and(|p| (p - wanted).abs() < 1e-9))?;
+    pair[1].as_f64()
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const SAID: &str = "Running 2s test @ http://127.0.0.1:1\n  1 threads and 64 connections\n\
+        \x20   Latency    17.38ms   21.36ms  88.96ms   82.99%\n\
         \x20 Latency Distribution\n     50%  220.00us\n     99%    1.46ms\n\
         \x20 123456 requests in 2.00s, 20.00MB read\nRequests/sec:  61728.00\n";
 
@@ -178,5 +252,12 @@ mod tests {
             assert!((millis(text).unwrap() - expected).abs() < 1e-9);
         }
         assert_eq!(millis("nan"), None);
+    }
+
+    #[test]
+    fn finds_a_percentile() {
+        let times = json!({ "percentiles": [[50.0, 0.1], [99.0, 0.7], [99.9, 2.0]] });
+        assert_eq!(percentile(&times, 99.0), Some(0.7));
+        assert_eq!(percentile(&times, 42.0), None);
     }
 }

@@ -1,7 +1,7 @@
 //! `docs/performance.md` from a file of results.
 //!
 //! What no measurement knows is kept by hand in `docs/performance/`: how it is measured
-//! (`method.md`) and what was tried and did not pay (`unhelpful.md`).
+//! (`method.md`), what was tried and paid (`helpful.md`) or did not (`unhelpful.md`).
 
 use std::fmt::Write as _;
 use std::fs;
@@ -49,6 +49,8 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     }
     page.push_str("\n## Method\n\n");
     page.push_str(&kept("method.md")?);
+    page.push_str("\n## What helped\n\n");
+    page.push_str(&kept("helpful.md")?);
     page.push_str("\n## What did not help\n\n");
     page.push_str(&kept("unhelpful.md")?);
     let mut files = vec![(PAGE.to_owned(), page)];
@@ -73,8 +75,13 @@ fn host(results: &Value) -> String {
         Some(true) => "with SHA instructions",
         _ => "without SHA instructions",
     };
+    // The load average is read before anything is built or measured.
+    let shared = match host["load_before"].as_f64() {
+        Some(load) if load > 0.5 => "**measured on a shared host**, whose load average was",
+        _ => "load average",
+    };
     format!(
-        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}. Load average {} before and {} after, \
+        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}; {shared} {} before and {} after; \
          {} rounds of {} s. Absolute figures are of this machine in this hour; **ratios are what counts**. \
          To measure anew: `cargo xtask bench --install-peers`.\n",
         results["date"].as_str().unwrap_or("on an unknown day"),

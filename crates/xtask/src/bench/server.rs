@@ -149,6 +149,25 @@ pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(nanos / 1e9)
 }
 
+/// Processor time of all processes that this one started and that have ended.
+pub(super) fn ended_children_cpu_seconds() -> Result<f64> {
+    let file = "/proc/self/stat";
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    let seconds = ended_children(&text);
+    seconds.with_context(|| format!("{file} tells no times of children"))
+}
+
+fn ended_children(stat: &str) -> Option<f64> {
+    /// In which the kernel tells times to programs, on all processors that we know.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    // The second field, the name in parentheses, may have spaces; the third is the first here.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(16 - 3);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    let (user, system) = (ticks()?, ticks()?);
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
 /// Whether a GET is answered 200.
 async fn answers(address: SocketAddr, path: &str) -> bool {
     let asked = async {
@@ -168,13 +187,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn reads_the_time_of_ended_children() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4 1 2 3 4 11 12 150 25 20 0 9";
+        assert_eq!(ended_children(stat), Some(1.75));
+        assert_eq!(ended_children("7 (a) S 1"), None);
+        assert!(ended_children_cpu_seconds().is_ok());
+    }
+
+    #[test]
     fn a_busy_process_has_processor_time() {
-        let pid = std::process::id();
-        let before = cpu_seconds(pid).unwrap();
-        let mut sum = 0_u64;
-        while cpu_seconds(pid).unwrap() <= before {
-            sum = sum.wrapping_add(std::hint::black_box(sum) + 1);
+        // Not this process: its threads come and go with the tests, and their time with them.
+        let mut busy = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        let before = cpu_seconds(busy.id()).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        let mut after = before;
+        while after <= before && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+            after = cpu_seconds(busy.id()).unwrap();
         }
-        assert!(cpu_seconds(pid).unwrap() > before);
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(after > before, "{after} is not more than {before}");
     }
 }

@@ -121,6 +121,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target::new("memory", "blockchain, MiB", "memory at 1,000 connections, `/blockchain`, MiB", Limit::AtMost(32.0)),
     Target::new("memory", "qrcode, MiB", "the same, `/qrcode`, MiB", Limit::AtMost(32.0)),
     Target::new("memory", "twitter, MiB", "the same, `/twitter` without its cache, MiB", Limit::AtMost(32.0)),
+    Target::new("tool", "loadgen / wrk", "`loadgen` in closed loop, its own processor time against wrk's", Limit::AtMost(2.0)),
     Target::new("growth", "blockchain, time for a byte at 1000 / at 10", "time for a byte of a chain 1,000 times the usual, against 10 times", Limit::AtMost(1.5)),
     Target::new("growth", "twitter, time for a row at 1000 / at 10", "time for a row of a user with 1,000 times the usual rows, against 10 times", Limit::AtMost(1.5)),
 ];

@@ -18,13 +18,14 @@ const MAX_TOOLS_BYTES: u64 = 250_000_000;
 /// Who runs in them.
 const USER: &str = "65532:65532";
 
-/// Assembles every image twice and looks at it.
+/// Assembles every image twice and looks at it. Says whether the tools' has the query engine.
 pub(super) async fn check(
     engine: &Engine,
     workspace: &Workspace,
     context: &Path,
     checks: &mut Checks,
-) -> Result<()> {
+) -> Result<bool> {
+    let mut has_engine = false;
     let commit = commit(workspace).await;
     let services = SERVICES
         .iter()
@@ -47,13 +48,20 @@ pub(super) async fn check(
             &format!("image {target}: size, user, labels, health check"),
             settings,
         );
-        let files = files(engine, &id).await?;
+        let (files, authorities) = files(engine, &id).await?;
         checks.count(
             &format!("image {target}: holds its programs and nothing else"),
             look_at_files(&files, program),
         );
+        if target == TOOLS {
+            has_engine = files.iter().any(|file| file == "/etl-score");
+            checks.count(
+                &format!("image {target}: knows the public authorities"),
+                look_at_authorities(&authorities, &facts["Config"]),
+            );
+        }
     }
-    Ok(())
+    Ok(has_engine)
 }
 
 /// The commit that the images are labelled with.
@@ -176,8 +184,8 @@ fn look_at_settings(
     Ok(())
 }
 
-/// The paths of all files in an image.
-async fn files(engine: &Engine, id: &str) -> Result<Vec<String>> {
+/// The paths of all files in an image, and its list of authorities, if there is one.
+async fn files(engine: &Engine, id: &str) -> Result<(Vec<String>, String)> {
     let mut mount = engine.podman();
     mount.args(["image", "mount", id]);
     let root = output(&mut mount, "podman image mount").await?;
@@ -193,28 +201,54 @@ async fn files(engine: &Engine, id: &str) -> Result<Vec<String>> {
             }
         }
     }
+    let authorities = format!("{root}{AUTHORITIES}");
+    let authorities = std::fs::read_to_string(authorities).unwrap_or_default();
     let mut unmount = engine.podman();
     unmount.args(["image", "unmount", id]);
     output(&mut unmount, "podman image unmount").await?;
     files.sort();
-    Ok(files)
+    Ok((files, authorities))
 }
 
-/// A service's image has one file; the tools' has programs only.
+/// Where the tools look for the authorities that they trust.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Fewer than this are no list of public authorities.
+const FEWEST_AUTHORITIES: usize = 50;
+
+/// A service's image has one file; the tools' has programs and the public authorities.
 fn look_at_files(files: &[String], program: Option<&str>) -> Result<()> {
     if let Some(program) = program {
         ensure!(*files == [format!("/{program}")], "it holds {files:?}");
         return Ok(());
     }
-    for tool in ["/etl", "/loadgen"] {
+    for needed in ["/etl", "/loadgen", AUTHORITIES] {
         ensure!(
-            files.iter().any(|file| file == tool),
-            "{tool} is missing in {files:?}"
+            files.iter().any(|file| file == needed),
+            "{needed} is missing in {files:?}"
         );
     }
-    if let Some(other) = files.iter().find(|file| file.matches('/').count() != 1) {
+    // Built by itself, and here only where somebody has.
+    let known = ["/etl", "/etl-score", "/loadgen", AUTHORITIES];
+    if let Some(other) = files.iter().find(|file| !known.contains(&file.as_str())) {
         bail!("it holds {other}");
     }
+    Ok(())
+}
+
+/// The authorities are a list of certificates, and the programs are told where it is.
+fn look_at_authorities(bundle: &str, config: &Value) -> Result<()> {
+    let count = bundle.matches("-----BEGIN CERTIFICATE-----").count();
+    ensure!(
+        count >= FEWEST_AUTHORITIES,
+        "{AUTHORITIES} holds {count} certificates"
+    );
+    let told = format!("SSL_CERT_FILE={AUTHORITIES}");
+    let environment = config["Env"].as_array().map(Vec::as_slice);
+    ensure!(
+        environment.unwrap_or_default().contains(&Value::from(told)),
+        "SSL_CERT_FILE does not name them: {}",
+        config["Env"]
+    );
     Ok(())
 }
 
@@ -274,8 +308,22 @@ mod tests {
         let service = Some("qrcode-service");
         assert!(look_at_files(&files(&["/qrcode-service"]), service).is_ok());
         assert!(look_at_files(&files(&["/bin/sh", "/qrcode-service"]), service).is_err());
-        assert!(look_at_files(&files(&["/etl", "/loadgen"]), None).is_ok());
-        assert!(look_at_files(&files(&["/etl", "/etc/passwd", "/loadgen"]), None).is_err());
-        assert!(look_at_files(&files(&["/etl"]), None).is_err());
+        let tools = ["/etl", "/loadgen", AUTHORITIES];
+        let with = |more| files(&[&tools[..], &[more]].concat());
+        assert!(look_at_files(&files(&tools), None).is_ok());
+        assert!(look_at_files(&with("/etl-score"), None).is_ok());
+        assert!(look_at_files(&with("/etc/passwd"), None).is_err());
+        assert!(look_at_files(&files(&tools[..2]), None).is_err());
+        assert!(look_at_files(&files(&tools[1..]), None).is_err());
+    }
+
+    #[test]
+    fn the_public_authorities_are_many_and_the_tools_are_told_of_them() {
+        let bundle = "-----BEGIN CERTIFICATE-----\n".repeat(FEWEST_AUTHORITIES);
+        let told = json!({"Env": ["PATH=/", format!("SSL_CERT_FILE={AUTHORITIES}")]});
+        look_at_authorities(&bundle, &told).unwrap();
+        assert!(look_at_authorities(&bundle[1..], &told).is_err());
+        assert!(look_at_authorities(&bundle, &json!({"Env": ["PATH=/"]})).is_err());
+        assert!(look_at_authorities(&bundle, &json!({})).is_err());
     }
 }

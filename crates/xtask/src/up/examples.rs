@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use anyhow::{Result, bail};
 use hyper::StatusCode;
 
-use super::client::Client;
-use super::sample::Sample;
+use crate::platform::client::Client;
+use crate::platform::sample::Sample;
 
 /// A chain of one block, which is valid, and no transaction to add.
 const CHAIN: &str = "eJxFjssKgzAQRf_lrrOYvNDkV4pImqY1oLbYoAXx35uEYu9qOOfOMDv84OIMe9nhxrFPnzouwa-wnEzTKkUkSBoG\

@@ -7,7 +7,7 @@ use arrow_array::builder::{Decimal128Builder, Int32Builder, Int64Builder, String
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 
-use super::{BATCH_BYTES, BATCH_ROWS, file_name, of_write, parquet};
+use super::{BATCH_BYTES, BATCH_ROWS, facts_file, file_name, of_write};
 use crate::clean::{Sighting, Tweet};
 use crate::failure::{Failure, FailureKind};
 use crate::zones::key;
@@ -181,7 +181,7 @@ impl TableWriter {
         let mut column = StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * input.len());
         column.append_value_n(input, BATCH_ROWS);
         Ok(Self {
-            writer: parquet(pending, Arc::clone(&schema))?,
+            writer: facts_file(pending, Arc::clone(&schema))?,
             path,
             schema,
             input: column.finish(),
@@ -218,6 +218,7 @@ impl TableWriter {
         let file = TableFile {
             rows: self.total_rows,
             size_bytes: pending.written_bytes(),
+            crc32: format!("{:08x}", pending.crc32()),
         };
         Ok((pending, file))
     }

@@ -9,7 +9,7 @@ use twitter_core::record::Row;
 
 use super::{ROWS, RUN, RowsFile, RunManifest, schema};
 use crate::failure::{Failure, FailureKind};
-use crate::zones::facts::{BATCH_BYTES, BATCH_ROWS, of_write, parquet};
+use crate::zones::facts::{BATCH_BYTES, BATCH_ROWS, of_write, rows_file};
 use crate::zones::key;
 use crate::zones::place::{Pending, Place};
 
@@ -153,7 +153,7 @@ impl RowsWriter {
             self.current.insert(Current {
                 name,
                 path: pending.describe(),
-                writer: parquet(pending, schema())?,
+                writer: rows_file(pending, schema())?,
                 rows: 0,
             })
         };
@@ -254,6 +254,8 @@ mod tests {
             processed_version: PROCESSED_VERSION,
             engine: "memory".to_owned(),
             inputs: Vec::new(),
+            working: String::new(),
+            excluded: Vec::new(),
             excluded_sha256: String::new(),
             tally: serde_json::Map::new(),
             rows,

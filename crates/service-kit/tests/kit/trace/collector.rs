@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 use service_kit::testing::wait_until;
@@ -62,6 +63,7 @@ fn fact(attributes: &Value, key: &str) -> String {
 pub(super) struct Collector {
     addr: SocketAddr,
     shared: Arc<Shared>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -82,7 +84,7 @@ impl Collector {
             has_ended: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
-        std::thread::spawn(move || {
+        let accepting = std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if of_thread.has_ended.load(Ordering::SeqCst) {
                     return;
@@ -91,7 +93,11 @@ impl Collector {
                 std::thread::spawn(move || shared.serve(stream));
             }
         });
-        Self { addr, shared }
+        Self {
+            addr,
+            shared,
+            accepting: Some(accepting),
+        }
     }
 
     pub(super) fn endpoint(&self) -> String {
@@ -116,9 +122,9 @@ impl Drop for Collector {
         self.shared.has_ended.store(true, Ordering::SeqCst);
         // Wakes the thread that accepts, which then closes the listener.
         let _ = TcpStream::connect(self.addr);
-        wait_until("the collector is gone", || {
-            TcpStream::connect(self.addr).is_err()
-        });
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::ops::Range;
 
+use etl::failure::Failure;
+use etl::score::{Table, Tally};
+use etl::zones::place::Place;
+use etl::zones::processed::{RunManifest, for_each_row};
 use twitter_core::record::{Hashtags, Kind, Latest, Row};
-
-use super::{RunManifest, for_each_row};
-use crate::failure::Failure;
-use crate::score::{Table, Tally};
-use crate::steps::progress::Progress;
-use crate::zones::place::Place;
 
 /// The rows of a processed zone, held in memory.
 #[derive(Debug)]
-pub struct WholeTable {
+pub(crate) struct WholeTable {
     rows: Vec<Owned>,
     /// Where each user's rows end.
     ends: Vec<usize>,
@@ -40,12 +38,7 @@ impl WholeTable {
     /// # Errors
     ///
     /// As [`for_each_row`].
-    pub fn read(
-        place: &Place,
-        run: &RunManifest,
-        tally: Tally,
-        progress: &dyn Progress,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn read(place: &Place, run: &RunManifest, tally: Tally) -> Result<Self, Failure> {
         let mut table = Self {
             rows: Vec::new(),
             ends: Vec::new(),
@@ -60,7 +53,6 @@ impl WholeTable {
                 table.ends.push(table.rows.len());
             }
             table.rows.push(Owned::from(row));
-            progress.advance(1, 0);
             Ok(())
         })?;
         if !table.rows.is_empty() {
