@@ -79,11 +79,15 @@ pub enum Reason {
     /// The new target is impossible or too hard.
     #[error("the new target is impossible or too hard")]
     NewTarget,
+    /// The request is valid, but mining took all the tries that a request may have. No rule is
+    /// broken, so this is the one reason that is not answered `INVALID`.
+    #[error("mining took more tries than a request may have")]
+    Exhausted,
 }
 
 impl Reason {
     /// Every reason, in the order of the rules; the closed set of metric labels.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Missing,
         Self::Base64,
         Self::Zlib,
@@ -107,6 +111,7 @@ impl Reason {
         Self::BlockHash,
         Self::Target,
         Self::NewTarget,
+        Self::Exhausted,
     ];
 
     /// The rule's short name, as used in metrics, logs and test vectors.
@@ -135,6 +140,7 @@ impl Reason {
             Self::BlockHash => "H2-block-hash",
             Self::Target => "P1-target",
             Self::NewTarget => "P2-new-target",
+            Self::Exhausted => "P3-exhausted",
         }
     }
 }

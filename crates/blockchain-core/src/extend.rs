@@ -28,7 +28,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     ///
-    /// [`Reason::NewTarget`] if no proof of work is found within
+    /// [`Reason::Exhausted`] if no proof of work is found within
     /// [`MAX_TRIES`](crate::mine::MAX_TRIES), which is all but impossible.
     pub fn extend(&self) -> Result<Block<'_>, Reason> {
         let chain = &self.request.chain;
@@ -52,7 +52,7 @@ impl Plan<'_> {
             .map(|payment| payment.hash)
             .chain([reward.hash]);
         let seed = Seed::new(id, previous, hashes);
-        let mined = mine(&seed, self.good_hashes).ok_or(Reason::NewTarget)?;
+        let mined = mine(&seed, self.good_hashes).ok_or(Reason::Exhausted)?;
         Ok(Block {
             payments,
             reward,
@@ -103,5 +103,27 @@ fn complete(transaction: &NewTransaction) -> Payment {
             payment.sig = sign(payment.hash);
             payment
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Reason;
+    use crate::wire::{Packer, Unpacker};
+
+    #[test]
+    fn a_budget_that_is_used_up_is_not_taken_for_a_broken_rule() {
+        let vectors = include_str!("../tests/data/generated_valid.jsonl");
+        let (_, rest) = vectors.split_once("\"cc\"").expect("a request");
+        let packed = rest.split('"').nth(1).expect("its text");
+        let mut unpacker = Unpacker::default();
+        let text = unpacker.unpack(packed.as_bytes()).expect("packed");
+        let request = crate::Request::parse(text).expect("JSON");
+        let mut plan = request.validate().expect("valid");
+        // No hash is good, which validation does not let through.
+        plan.good_hashes = 0;
+        let mut out = Vec::new();
+        let refused = plan.reply(&mut Packer::default(), &mut out);
+        assert_eq!((refused, out.len()), (Err(Reason::Exhausted), 0));
     }
 }

@@ -26,7 +26,8 @@ enum Light {
     Heavy,
 }
 
-/// `GET /blockchain`: always 200; what breaks a rule is answered `INVALID`.
+/// `GET /blockchain`: 200, and `INVALID` for what breaks a rule; 503 only for what is right and takes
+/// more than there is.
 pub(crate) async fn chain(app: &App, query: Query<'_>) -> Reply {
     let [packed] = query.first(["cc"]);
     let packed = match packed.ok_or(Reason::Missing).and_then(|value| {
@@ -78,6 +79,9 @@ async fn answer_heavy(app: &App, packed: Vec<u8>) -> Reply {
 }
 
 fn invalid(app: &App, reason: Reason) -> Reply {
+    if reason == Reason::Exhausted {
+        return Reply::unavailable(Outcome::Busy, "mining took too many tries\n");
+    }
     app.count(reason);
     let body = [&app.reply_head, b"INVALID".as_slice()].concat();
     Reply::ok(Outcome::Invalid, ContentType::Text, body)

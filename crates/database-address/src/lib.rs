@@ -63,6 +63,12 @@ pub enum AddressError {
     /// The address names no database.
     #[error("the address names no database: expected mysql://USER@HOST:PORT/DATABASE")]
     NoDatabase,
+    /// Several hosts where one is wanted.
+    #[error("the address names several hosts: a load goes to one, the writer")]
+    SeveralHosts,
+    /// A list of hosts with nothing between two commas.
+    #[error("the list of hosts has an empty place: expected HOST:PORT,HOST:PORT")]
+    NoHost,
     /// No path behind `sqlite://`.
     #[error("the address names no file: expected sqlite://PATH")]
     NoPath,
@@ -97,6 +103,9 @@ impl Address {
             Some(("sqlite", path)) if path.contains('?') => return Err(AddressError::Query),
             Some(("sqlite", "")) => return Err(AddressError::NoPath),
             Some(("sqlite", path)) => Kind::Sqlite(PathBuf::from(path)),
+            Some(("mysql" | "mariadb", rest)) if hosts(rest).1.contains(',') => {
+                return Err(AddressError::SeveralHosts);
+            }
             Some(("mysql" | "mariadb", _)) => Kind::MySql(Box::new(mysql(url, ca_file)?)),
             _ => return Err(AddressError::Scheme),
         };
@@ -104,6 +113,31 @@ impl Address {
             kind,
             password_file,
         })
+    }
+
+    /// Parses an address that may name several hosts with the same table, separated by commas, such
+    /// as a reader and the writer behind it: one address for each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with any of them; the text never holds the password.
+    pub fn parse_list(
+        url: &str,
+        password_file: Option<PathBuf>,
+        ca_file: Option<PathBuf>,
+    ) -> Result<Vec<Self>, AddressError> {
+        let Some((scheme @ ("mysql" | "mariadb"), rest)) = url.split_once("://") else {
+            return Ok(vec![Self::parse(url, password_file, ca_file)?]);
+        };
+        let (before, list, after) = hosts(rest);
+        let one = |host: &str| {
+            if host.is_empty() && list.contains(',') {
+                return Err(AddressError::NoHost);
+            }
+            let url = format!("{scheme}://{before}{host}{after}");
+            Self::parse(&url, password_file.clone(), ca_file.clone())
+        };
+        list.split(',').map(one).collect()
     }
 
     /// The file of an embedded database.
@@ -196,6 +230,16 @@ fn mysql(url: &str, ca_file: Option<PathBuf>) -> Result<MySqlConnectOptions, Add
         .disable_statement_logging())
 }
 
+/// What follows `mysql://`, taken apart: user and password with their `@`, hosts, the rest from the
+/// first `/`.
+fn hosts(rest: &str) -> (&str, &str, &str) {
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let start = authority.rfind('@').map_or(0, |at| at + 1);
+    let (before, hosts) = authority.split_at(start);
+    (before, hosts, after)
+}
+
 /// The first line of the file.
 fn read_password(path: &std::path::Path) -> Result<String, AddressError> {
     let failed = |source| AddressError::PasswordFile {
@@ -255,6 +299,30 @@ mod tests {
         assert_eq!(format!("{address:?}"), "mysql://db:3307/tripod");
         let error = parse("mysql://app:s3cret@db:port/tripod").unwrap_err();
         assert!(!error.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn a_list_of_hosts_is_one_address_each() {
+        let list = |url: &str| -> Result<Vec<String>, AddressError> {
+            let addresses = Address::parse_list(url, None, None)?;
+            Ok(addresses.iter().map(ToString::to_string).collect())
+        };
+        assert_eq!(
+            list("mysql://a:p,w@reader:3306,writer:3307/tripod?ssl-mode=REQUIRED").unwrap(),
+            ["mysql://reader:3306/tripod", "mysql://writer:3307/tripod"]
+        );
+        assert_eq!(list("mysql://u@h/d").unwrap(), ["mysql://h:3306/d"]);
+        assert_eq!(list("sqlite://a,b.db").unwrap(), ["sqlite://a,b.db"]);
+        assert!(matches!(
+            list("mysql://u@a,,b/d"),
+            Err(AddressError::NoHost)
+        ));
+        let wrong = list("mysql://u:s3cret@a:1,b:x/d").unwrap_err();
+        assert!(!wrong.to_string().contains("s3cret"));
+        assert!(matches!(
+            parse("mysql://u@a,b/d"),
+            Err(AddressError::SeveralHosts)
+        ));
     }
 
     #[test]

@@ -14,16 +14,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tracing_subscriber::filter::Targets;
 
 use crate::Facts;
+use crate::config;
 use crate::drain::{Drain, Phase};
 use crate::health::Health;
 use crate::listener;
 use crate::metrics::{Label, Metrics, State};
+use crate::request::Query;
 use crate::respond::{ContentType, KitOutcome, Reply};
+use crate::telemetry::{self, LevelSwitch};
 
 /// Monitoring needs few connections; more than this many wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
+
+/// How long a changed log level holds, unless the change says so itself.
+const USUAL_MINUTES: u64 = 10;
+/// And how long at most.
+const MAX_MINUTES: usize = 24 * 60;
 
 /// What the admin endpoints show.
 #[derive(Debug)]
@@ -34,6 +43,7 @@ pub(crate) struct Admin {
     pub(crate) drain: Drain,
     pub(crate) version: serde_json::Value,
     pub(crate) facts: Facts,
+    pub(crate) level: LevelSwitch,
 }
 
 /// Serves for ever; the caller drops it at the very end of a stop.
@@ -70,7 +80,9 @@ impl Admin {
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let uri = request.uri();
         let known = matches!(uri.path(), "/livez" | "/readyz" | "/metrics" | "/version");
-        let reply = if !known {
+        let reply = if uri.path() == "/log-level" {
+            self.log_level(request.method(), uri.query().unwrap_or_default())
+        } else if !known {
             Reply::not_found()
         } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
             Reply::method_not_allowed()
@@ -86,6 +98,28 @@ impl Admin {
             }
         };
         reply.into_response()
+    }
+
+    /// `GET` shows the level, `PUT ?level=…&minutes=…` changes it for a while.
+    fn log_level(&self, method: &Method, query: &str) -> Reply {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return show(
+                ContentType::Text,
+                format!("{}\n", self.level.shown()).into(),
+            );
+        }
+        if method != Method::PUT {
+            return Reply::method_not_allowed_but("GET, HEAD, PUT");
+        }
+        match parse_level(query) {
+            Ok((level, time)) => {
+                self.level.set_for(level, time);
+                let shown = self.level.shown();
+                let line = format!("{shown} for {} minutes\n", time.as_secs() / 60);
+                show(ContentType::Text, line.into())
+            }
+            Err(why) => Reply::bad_request(KitOutcome::Probe, format!("{why}\n")),
+        }
     }
 
     fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
@@ -148,6 +182,23 @@ impl PhaseGauge {
         };
         self.0.enter(life.index());
     }
+}
+
+/// The level and for how long.
+fn parse_level(query: &str) -> Result<(Targets, Duration), String> {
+    let values = Query(query.as_bytes()).first(["level", "minutes"]);
+    let [level, minutes] = values.map(|value| {
+        let value = value.and_then(|value| value.decode().ok())?;
+        String::from_utf8(value.into_owned()).ok()
+    });
+    let level =
+        telemetry::log_level(&level.ok_or("level is missing: PUT /log-level?level=debug")?)?;
+    let minutes = match minutes {
+        None => USUAL_MINUTES,
+        Some(minutes) => config::number(1..=MAX_MINUTES)(&minutes)
+            .map_err(|why| format!("minutes: {why}"))? as u64,
+    };
+    Ok((level, Duration::from_mins(minutes)))
 }
 
 fn show(content_type: ContentType, body: Vec<u8>) -> Reply {

@@ -6,10 +6,12 @@
 //! instance of the service of its own ([`Service::worker`]), sharing nothing on the path of a
 //! request; one more thread for signals, the admin port and background tasks.
 
+mod access;
 mod admin;
 mod cli;
 pub mod compute;
 pub mod config;
+mod connection;
 pub mod drain;
 pub mod health;
 mod lag;

@@ -4,7 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName};
+
+use crate::access;
 use crate::metrics::WorkerGauge;
+use crate::settings::Common;
 
 /// Limits that belong to a service's contract, not to its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +24,40 @@ pub struct ContractLimits {
 /// fills this room too, because it must be read to its end to be told from header fields.
 pub(crate) const HEADER_BYTES: usize = 128 * 1024;
 
+/// How long a caller will wait for its reply, in milliseconds.
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+
+/// How long a request may wait for its reply: as long as its caller will, but no longer than the
+/// setting says. What is no number of milliseconds counts as not said.
+pub(crate) fn patience(headers: &HeaderMap, most: Duration) -> Duration {
+    let said = headers.get(&REQUEST_TIMEOUT);
+    let said = said.and_then(|value| value.to_str().ok()?.parse().ok());
+    said.map_or(most, |millis| most.min(Duration::from_millis(millis)))
+}
+
 /// Limits that settings choose; each worker gets its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WorkerLimits {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
     pub(crate) keep_alive: Duration,
+    pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
+    pub(crate) access: access::Settings,
+}
+
+impl WorkerLimits {
+    /// One of so many workers' share of what the settings allow.
+    pub(crate) fn share(common: &Common, connections: usize, workers: usize) -> Self {
+        Self {
+            connections: (connections / workers).max(1),
+            in_flight: (common.max_in_flight / workers).max(1),
+            keep_alive: common.keep_alive,
+            crowded_idle: common.crowded_idle,
+            request_deadline: common.request_deadline,
+            access: common.access,
+        }
+    }
 }
 
 /// Counts the requests in hand of one worker.
@@ -83,6 +114,22 @@ impl Drop for InFlightPlace {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+
+    #[test]
+    fn a_caller_may_shorten_the_deadline_and_not_lengthen_it() {
+        let most = Duration::from_secs(10);
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_TIMEOUT, value.parse().unwrap());
+            patience(&headers, most)
+        };
+        assert_eq!(patience(&HeaderMap::new(), most), most);
+        assert_eq!(of("250"), Duration::from_millis(250));
+        assert_eq!(of("0"), Duration::ZERO);
+        for longer_or_nonsense in ["10001", "-1", "1.5", "x", "", "99999999999999999999"] {
+            assert_eq!(of(longer_or_nonsense), most, "{longer_or_nonsense}");
+        }
+    }
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {

@@ -23,6 +23,7 @@ use crate::limits::WorkerLimits;
 use crate::metrics::{Durations, Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
+use crate::telemetry::LevelSwitch;
 use crate::trace::Tracing;
 use crate::{Facts, Service, Setup, lag, listener, runtime, spread, telemetry};
 
@@ -124,10 +125,13 @@ fn read_settings<S: Service>(
 }
 
 fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCode {
-    if let Err(error) = telemetry::init(common.log_level.clone(), common.log_format) {
-        eprintln!("{program}: cannot start logging: {error}");
-        return ExitCode::from(EXIT_SOFTWARE);
-    }
+    let level = match telemetry::init(common.log_level.clone(), common.log_format) {
+        Ok(level) => level,
+        Err(error) => {
+            eprintln!("{program}: cannot start logging: {error}");
+            return ExitCode::from(EXIT_SOFTWARE);
+        }
+    };
     log_panics();
     if let Err(error) = forbid_core_dumps() {
         tracing::warn!(%error, "a core dump of this process would hold its secrets");
@@ -136,7 +140,7 @@ fn serve<S: Service>(program: &str, common: Common, config: S::Config) -> ExitCo
         .enable_all()
         .build();
     let served = runtime.and_then(|runtime| {
-        let served = runtime.block_on(run::<S>(common, config));
+        let served = runtime.block_on(run::<S>(common, config, level));
         runtime.shutdown_background();
         served
     });
@@ -170,7 +174,11 @@ fn forbid_core_dumps() -> io::Result<()> {
 }
 
 /// Everything from binding to the end of the drain.
-async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCode> {
+async fn run<S: Service>(
+    common: Common,
+    config: S::Config,
+    level: LevelSwitch,
+) -> io::Result<ExitCode> {
     let workers = runtime::worker_count(common.workers);
     let listeners = listener::open(common.listen_addr, workers.count)
         .map_err(|error| cannot_listen("LISTEN_ADDR", common.listen_addr, &error))?;
@@ -211,15 +219,11 @@ async fn run<S: Service>(common: Common, config: S::Config) -> io::Result<ExitCo
         drain: drain.clone(),
         version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
+        level,
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
-    let limits = WorkerLimits {
-        connections: (max_connections / workers.count).max(1),
-        in_flight: (common.max_in_flight / workers.count).max(1),
-        keep_alive: common.keep_alive,
-        request_deadline: common.request_deadline,
-    };
+    let limits = WorkerLimits::share(&common, max_connections, workers.count);
     let spreads = spread::over(workers.count, limits.connections);
     let parts =
         listeners

@@ -7,6 +7,9 @@ use http_body_util::Full;
 
 use crate::metrics::Label;
 
+/// Tells how a cache took part in a reply.
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
@@ -106,6 +109,21 @@ impl Reply {
         reply
     }
 
+    /// The same reply, marked as older than it should be (RFC 9211): made from a cache entry that is
+    /// this long past its time, because it could not be had anew.
+    /// A refusal stays as it is.
+    #[must_use]
+    pub fn stale(mut self, past: std::time::Duration) -> Self {
+        if self.status != StatusCode::OK {
+            return self;
+        }
+        // Under a second is past its time too.
+        let seconds = past.as_secs().max(1);
+        let value = HeaderValue::try_from(format!("tripod; hit; ttl=-{seconds}"));
+        self.extra = value.ok().map(|value| (CACHE_STATUS, value));
+        self
+    }
+
     fn service(
         outcome: impl Label,
         status: StatusCode,
@@ -140,12 +158,16 @@ impl Reply {
     }
 
     pub(crate) fn method_not_allowed() -> Self {
+        Self::method_not_allowed_but("GET, HEAD")
+    }
+
+    pub(crate) fn method_not_allowed_but(allowed: &'static str) -> Self {
         let mut reply = Self::kit(
             KitOutcome::MethodNotAllowed,
             StatusCode::METHOD_NOT_ALLOWED,
             "only GET and HEAD are allowed here\n",
         );
-        reply.extra = Some((ALLOW, HeaderValue::from_static("GET, HEAD")));
+        reply.extra = Some((ALLOW, HeaderValue::from_static(allowed)));
         reply
     }
 

@@ -1,6 +1,5 @@
 //! One worker: from accept to close, and what happens to each request in between.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -11,18 +10,20 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use crate::Service;
+use crate::access::AccessLog;
+use crate::connection::{Activity, Connections, Watched};
 use crate::drain::{Phase, Watch};
 use crate::health::Health;
-use crate::limits::{HEADER_BYTES, InFlight, WorkerLimits};
+use crate::limits::{self, HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
 use crate::metrics::{
     Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
@@ -31,6 +32,9 @@ use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
 use crate::spread::Spread;
 use crate::trace::{self, Tracer};
+
+/// How long a new connection waits for a place before others are looked at.
+const CROWDED_LOOK: Duration = Duration::from_millis(250);
 
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
@@ -43,6 +47,7 @@ pub(crate) struct RequestMetrics {
     in_flight: Gauges,
     connections: Gauges,
     accepted: Counters,
+    log_dropped: Counters,
 }
 
 impl RequestMetrics {
@@ -66,6 +71,12 @@ impl RequestMetrics {
                 "Connections accepted.",
                 "listener",
                 &["traffic"],
+            ),
+            log_dropped: metrics.counters(
+                "log_lines_dropped_total",
+                "Lines that were left out, because there were too many in one second.",
+                "log",
+                &["access"],
             ),
         }
     }
@@ -103,10 +114,11 @@ struct Worker<S> {
     app: S,
     limits: WorkerLimits,
     in_flight: InFlight,
-    open: Cell<u64>,
+    open: Connections,
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
+    access: AccessLog,
     tracer: Option<Tracer>,
 }
 
@@ -122,18 +134,18 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             limits.in_flight,
             parts.metrics.in_flight.worker(parts.index),
         ),
-        open: Cell::new(0),
+        open: Connections::default(),
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
+        access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
     loop {
         let accepted = async {
-            // Over the cap nothing is accepted: what comes waits in the kernel's queue.
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            let slot = worker.place(&slots).await?;
             Some((listener::accept(&listener).await, slot))
         };
         let mine = tokio::select! {
@@ -169,7 +181,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     tokio::select! {
         _ = slots.acquire_many(all) => {}
         () = drain.reached(Phase::Closed) => {
-            tracing::warn!(worker = parts.index, connections = worker.open.get(), "connections cut at the drain deadline");
+            tracing::warn!(worker = parts.index, connections = worker.open.count(), "connections cut at the drain deadline");
         }
     }
     Ok(())
@@ -189,16 +201,20 @@ fn spawn_connection<S: Service>(
 /// Counts a connection while it is open.
 struct OpenConnection<S> {
     worker: Rc<Worker<S>>,
+    number: u64,
+    activity: Rc<Activity>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl<S> OpenConnection<S> {
     fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
-        worker.open.set(worker.open.get() + 1);
-        worker.metrics.connections.set(worker.open.get());
+        let (number, activity) = worker.open.enter();
+        worker.metrics.connections.set(worker.open.count());
         worker.metrics.accepted.add_one(0);
         Self {
             worker,
+            number,
+            activity,
             _slot: slot,
         }
     }
@@ -207,8 +223,8 @@ impl<S> OpenConnection<S> {
 impl<S> Drop for OpenConnection<S> {
     fn drop(&mut self) {
         let worker = &self.worker;
-        worker.open.set(worker.open.get().saturating_sub(1));
-        worker.metrics.connections.set(worker.open.get());
+        worker.open.leave(self.number);
+        worker.metrics.connections.set(worker.open.count());
     }
 }
 
@@ -218,7 +234,9 @@ async fn serve_connection<S: Service>(
     mut drain: Watch,
 ) {
     let worker = &open.worker;
-    let service = service_fn(|request| respond(Rc::clone(worker), request));
+    let activity = &open.activity;
+    let stream = Watched::new(stream, Rc::clone(activity));
+    let service = service_fn(|request| respond(Rc::clone(worker), Rc::clone(activity), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Time for the next head, so also how long a connection may idle: longer than the load
@@ -245,9 +263,15 @@ async fn serve_connection<S: Service>(
                 ended
             } else {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection => ended,
+                    // A stop must not wait for a client that sent half a head.
+                    () = activity.abandoned() => Ok(()),
+                }
             }
         }
+        // Others wait for its place, and it has nothing to do.
+        () = activity.evicted() => Ok(()),
     };
     if let Err(error) = ended {
         if error.is_parse() {
@@ -264,6 +288,8 @@ struct Record<'a, S: Service> {
     worker: &'a Worker<S>,
     started: Instant,
     outcome: Outcome,
+    /// None until there is a reply.
+    status: Option<StatusCode>,
     /// Only of a request that is traced. Ends after all else was told about the request.
     span: Option<Box<trace::Span>>,
 }
@@ -281,36 +307,55 @@ impl<S: Service> Drop for Record<'_, S> {
         };
         let metrics = &self.worker.metrics;
         metrics.requests.add_one(index);
-        metrics.durations.observe(self.started.elapsed());
+        let took = self.started.elapsed();
+        metrics.durations.observe(took);
+        let label = || {
+            let mut labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
+            labels.nth(index).copied().unwrap_or_default()
+        };
+        if self.worker.access.takes(self.status, took) {
+            tracing::info!(
+                outcome = label(),
+                status = self.status.map(|status| status.as_u16()),
+                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "request"
+            );
+        }
         if let Some(span) = &mut self.span {
-            let labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
-            span.ended(labels.copied().nth(index).unwrap_or_default());
+            span.ended(label());
         }
     }
 }
 
 async fn respond<S: Service>(
     worker: Rc<Worker<S>>,
+    activity: Rc<Activity>,
     request: http::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    // No route reads a body; dropping it makes the connection skip or refuse one.
-    let (head, _body) = request.into_parts();
+    // No route reads a body. Where one begins and ends is what request smuggling is about, so
+    // nothing behind one is read: the reply closes the connection.
+    let (head, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
     let mut record = Record {
         worker: &worker,
         started: Instant::now(),
         outcome: Outcome::Kit(KitOutcome::Cancelled),
+        status: None,
         span: worker
             .tracer
             .as_ref()
             .and_then(|tracer| tracer.start(&head)),
     };
+    activity.begin(record.started);
     let reply = worker.reply(&head, &mut record).await;
     record.outcome = reply.outcome;
+    activity.replied();
     let mut response = reply.into_response();
+    record.status = Some(response.status());
     if let Some(span) = &mut record.span {
         span.answered(response.status());
     }
-    if !worker.drain.is_serving() {
+    if has_body || !worker.drain.is_serving() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -318,6 +363,21 @@ async fn respond<S: Service>(
 }
 
 impl<S: Service> Worker<S> {
+    /// A place for one more connection. Over the cap nothing is accepted: what comes waits in the
+    /// kernel's queue, and connections that idle are closed for it.
+    async fn place(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let slot = Arc::clone(slots).acquire_owned();
+            if let Ok(slot) = tokio::time::timeout(CROWDED_LOOK, slot).await {
+                return slot.ok();
+            }
+            let evicted = self.open.evict(self.limits.crowded_idle);
+            if evicted > 0 {
+                tracing::debug!(evicted, "too many connections: idle ones make room");
+            }
+        }
+    }
+
     async fn reply(&self, head: &http::request::Parts, record: &mut Record<'_, S>) -> Reply {
         if target_bytes(&head.uri) > S::LIMITS.target_bytes {
             return Reply::target_too_long();
@@ -333,6 +393,10 @@ impl<S: Service> Worker<S> {
         if !is_read(&head.method) {
             return Reply::method_not_allowed();
         }
+        let patience = limits::patience(&head.headers, self.limits.request_deadline);
+        if patience.is_zero() {
+            return Reply::shed(KitOutcome::Deadline, "no time for an answer\n");
+        }
         let Some(place) = self.in_flight.enter() else {
             return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
         };
@@ -342,7 +406,7 @@ impl<S: Service> Worker<S> {
         let span = record.span.as_deref();
         let call = self.app.call(route, Request::new(head, span));
         // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (record.started + self.limits.request_deadline).into();
+        let deadline = (record.started + patience).into();
         let reply = match span {
             None => tokio::time::timeout_at(deadline, call).await,
             // Boxed, so that only the few that are traced pay for the room.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
+use crate::access;
 use crate::config::{self, Reader, Setting};
 use crate::telemetry::{self, LogFormat};
 use crate::trace;
@@ -44,6 +45,11 @@ const KEEP_ALIVE_MS: Setting = Setting::with_default(
     "75000",
     "How long a connection may idle or take to send a head; must exceed the load balancer's idle time-out. Milliseconds.",
 );
+const CROWDED_IDLE_MS: Setting = Setting::with_default(
+    "CROWDED_IDLE_MS",
+    "5000",
+    "How long that may be while new connections wait because of MAX_CONNECTIONS. Milliseconds.",
+);
 const REQUEST_DEADLINE_MS: Setting = Setting::with_default(
     "REQUEST_DEADLINE_MS",
     "10000",
@@ -80,11 +86,14 @@ pub const COMMON: &[&Setting] = &[
     &DRAIN_MS,
     &WORKERS,
     &KEEP_ALIVE_MS,
+    &CROWDED_IDLE_MS,
     &REQUEST_DEADLINE_MS,
     &MAX_CONNECTIONS,
     &MAX_IN_FLIGHT,
     &LOG_LEVEL,
     &LOG_FORMAT,
+    &access::ACCESS_LOG_SLOW_MS,
+    &access::ACCESS_LOG_ONE_IN,
     &trace::OTLP_ENDPOINT,
     &trace::TRACE_SAMPLE,
 ];
@@ -100,11 +109,13 @@ pub struct Common {
     pub(crate) drain: Duration,
     pub(crate) workers: Option<usize>,
     pub(crate) keep_alive: Duration,
+    pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) log_level: Targets,
     pub(crate) log_format: LogFormat,
+    pub(crate) access: access::Settings,
     pub(crate) trace: trace::Settings,
 }
 
@@ -118,11 +129,13 @@ impl Common {
         let drain = reader.value(&DRAIN_MS, config::millis);
         let workers = reader.optional(&WORKERS, config::number(1..=1024));
         let keep_alive = reader.value(&KEEP_ALIVE_MS, config::positive_millis);
+        let crowded_idle = reader.value(&CROWDED_IDLE_MS, config::positive_millis);
         let request_deadline = reader.value(&REQUEST_DEADLINE_MS, config::positive_millis);
         let max_connections = reader.value(&MAX_CONNECTIONS, config::number(1..=1_000_000));
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
         let log_level = reader.value(&LOG_LEVEL, telemetry::log_level);
         let log_format = reader.value(&LOG_FORMAT, telemetry::log_format);
+        let access = access::Settings::read(reader);
         let trace = trace::Settings::read(reader);
         if let (Some(listen), Some(admin)) = (listen_addr, admin_addr)
             && listen == admin
@@ -141,11 +154,13 @@ impl Common {
             drain: drain?,
             workers: workers?,
             keep_alive: keep_alive?,
+            crowded_idle: crowded_idle?,
             request_deadline: request_deadline?,
             max_connections: max_connections?,
             max_in_flight: max_in_flight?,
             log_level: log_level?,
             log_format: log_format?,
+            access: access?,
             trace: trace?,
         })
     }

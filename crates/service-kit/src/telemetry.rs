@@ -1,10 +1,14 @@
 //! Logs on standard output: text on a terminal, JSON otherwise.
 
+mod switch;
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+pub(crate) use switch::LevelSwitch;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +51,20 @@ pub fn log_level(text: &str) -> Result<Targets, String> {
     })
 }
 
-/// Starts logging to standard output, where containers are expected to log.
+/// Starts logging to standard output, where containers are expected to log. Gives what changes the
+/// level.
 ///
 /// # Errors
 ///
 /// When logging was started before.
-pub fn init(level: Targets, format: LogFormat) -> Result<(), TryInitError> {
+pub(crate) fn init(level: Targets, format: LogFormat) -> Result<LevelSwitch, TryInitError> {
     let json = match format {
         LogFormat::Auto => !std::io::stdout().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let registry = tracing_subscriber::registry().with(level);
+    let (filter, switch) = LevelSwitch::new(level);
+    let registry = tracing_subscriber::registry().with(filter);
     if json {
         let layer = tracing_subscriber::fmt::layer()
             .json()
@@ -66,11 +72,12 @@ pub fn init(level: Targets, format: LogFormat) -> Result<(), TryInitError> {
             // Only traced requests have one: it carries the trace's id.
             .with_current_span(true)
             .with_span_list(false);
-        registry.with(layer).try_init()
+        registry.with(layer).try_init()?;
     } else {
         let layer = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
-        registry.with(layer).try_init()
+        registry.with(layer).try_init()?;
     }
+    Ok(switch)
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 //!
 //! Blocking on purpose: a test reads top to bottom, and every wait has a deadline.
 
+mod deploys;
+mod proxy;
+
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
@@ -10,6 +13,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use deploys::{DEPLOYS, Known, Report, SETTLE, deploys};
+pub use proxy::{Fault, Proxy};
 pub use rustix::process::Signal;
 
 /// How long any single wait may take before the test fails.
@@ -231,16 +236,42 @@ impl Connection {
     ///
     /// When nobody listens.
     pub fn open(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("the service listens");
-        stream.set_nodelay(true).expect("an open socket");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("an open socket");
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .expect("an open socket");
-        Self {
-            stream: BufReader::new(stream),
+        Self::try_open(addr).expect("the service listens")
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub fn try_open(addr: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = BufReader::new(stream);
+        Ok(Self { stream })
+    }
+
+    /// Whether the connection is open and nothing has come that was not read, as between a reply
+    /// and the next request.
+    ///
+    /// # Panics
+    ///
+    /// When there are bytes that nobody asked for.
+    pub fn is_quiet(&self) -> bool {
+        assert!(self.stream.buffer().is_empty(), "more than one reply");
+        let stream = self.stream.get_ref();
+        let mut byte = [0];
+        stream.set_nonblocking(true).expect("an open socket");
+        let peeked = stream.peek(&mut byte);
+        stream.set_nonblocking(false).expect("an open socket");
+        match peeked {
+            Ok(count) => {
+                assert_eq!(count, 0, "more than one reply");
+                false
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 
@@ -274,14 +305,35 @@ impl Connection {
             .expect("an open socket");
     }
 
+    /// Closes with a reset, as a client does that crashes or whose time is over.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is gone.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(self.stream.get_ref());
+        socket
+            .set_linger(Some(Duration::ZERO))
+            .expect("an open socket");
+    }
+
     /// A GET, keeping the connection.
     ///
     /// # Panics
     ///
     /// When there is no whole reply.
     pub fn get(&mut self, target: &str) -> Answer {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
-        self.reply().expect("a whole reply")
+        self.try_get(target).expect("a whole reply")
+    }
+
+    /// A GET, keeping the connection.
+    ///
+    /// # Errors
+    ///
+    /// When there is no whole reply.
+    pub fn try_get(&mut self, target: &str) -> std::io::Result<Answer> {
+        self.try_send(request(target).as_bytes())?;
+        self.reply()
     }
 
     /// Reads one reply with a body by `Content-Length`.
@@ -343,6 +395,11 @@ impl Connection {
         }
         Ok(line.trim_end().to_owned())
     }
+}
+
+/// The head of a GET that keeps the connection.
+fn request(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
 /// The folder of the public vectors, which are not part of this repository: `TRIPOD_VECTORS`, or

@@ -46,6 +46,8 @@ service_kit::labels! {
         Hit => "hit",
         /// From the table.
         Miss => "miss",
+        /// In the cache past its age, because the table did not answer.
+        Stale => "stale",
     }
 }
 
@@ -125,7 +127,7 @@ impl Service for App {
 
     fn prepare(config: Config, setup: &Setup) -> Shared {
         let generations = Arc::new(AtomicU64::new(0));
-        let store = Store::new(&config.address, config.deadlines);
+        let store = Store::new(&config.addresses, config.deadlines);
         let latch = setup.health.latch("database");
         let metrics = &setup.metrics;
         let shown = Shown::new(metrics, setup.facts.clone());
@@ -144,7 +146,7 @@ impl Service for App {
             ),
             lookups: metrics.counters(
                 "lookups_total",
-                "Look-ups of a user's pack: in the cache, or from the table.",
+                "Look-ups of a user's pack: in the cache, from the table, or in the cache past its age.",
                 "found",
                 Lookup::ALL,
             ),
@@ -170,12 +172,12 @@ impl Service for App {
             head: Arc::clone(&shared.head),
             compute: shared.compute.clone(),
             packs: Packs::new(
-                &config.address,
+                &config.addresses,
                 connections,
                 config.keys_per_query,
                 config.deadlines,
             ),
-            cache: Cache::new(cache_bytes, config.cache_ttl),
+            cache: Cache::new(cache_bytes, config.cache_times),
             scratch: RefCell::default(),
             generations: Arc::clone(&shared.generations),
             invalid: shared.invalid.worker(index),

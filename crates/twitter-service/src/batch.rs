@@ -7,6 +7,8 @@
 //!
 //! Two connections keep a worker busy; the further ones that it may have are opened only while whole
 //! queries wait, as they do where the database is far away.
+//!
+//! A database that does not answer is left alone but for probes ([`Breaker`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,8 +16,9 @@ use std::rc::Rc;
 
 use deadpool::managed::Pool;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::breaker::{Admission, Breaker};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
 use crate::store::{Driver, Rows, StoreError};
@@ -37,6 +40,7 @@ struct Shared<D: Driver> {
     waiting: RefCell<VecDeque<Waiting>>,
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
     runners: Cell<usize>,
+    breaker: Breaker,
 }
 
 /// One look-up.
@@ -58,6 +62,7 @@ impl<D: Driver> Batches<D> {
                 deadlines,
                 waiting: RefCell::default(),
                 runners: Cell::new(0),
+                breaker: Breaker::default(),
             }),
         }
     }
@@ -65,6 +70,10 @@ impl<D: Driver> Batches<D> {
     /// All rows of one user. May be dropped at any point: a look-up that still waits is forgotten,
     /// and the query of one that was taken goes on for the others in it.
     pub(crate) async fn rows(&self, user_id: u64) -> Result<Rows, StoreError> {
+        let admission = self.shared.breaker.admit(Instant::now());
+        if admission == Admission::Refused {
+            return Err(StoreError::Sick);
+        }
         let (reply, mut answer) = oneshot::channel();
         let is_taken = Rc::new(Cell::new(false));
         self.shared.waiting.borrow_mut().push_back(Waiting {
@@ -72,7 +81,7 @@ impl<D: Driver> Batches<D> {
             reply,
             is_taken: Rc::clone(&is_taken),
         });
-        self.start();
+        self.start(admission);
         let Deadlines {
             wait,
             connect,
@@ -91,12 +100,14 @@ impl<D: Driver> Batches<D> {
     }
 
     /// Starts another task for the queue where one more is of use.
-    fn start(&self) {
+    fn start(&self, admission: Admission) {
         let shared = &self.shared;
         let runners = shared.runners.get();
         let is_behind = shared.waiting.borrow().len() > shared.keys_per_query;
         let may_have = shared.pool.status().max_size;
-        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind) {
+        // The tasks there are may hang with a database that is back by now.
+        let is_probe = admission == Admission::Probe;
+        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind || is_probe) {
             shared.runners.set(runners + 1);
             let running = Running(Rc::clone(shared));
             tokio::task::spawn_local(async move { running.0.run().await });
@@ -124,14 +135,55 @@ impl<D: Driver> Shared<D> {
             if batch.is_empty() {
                 return;
             }
+            let found = pool::rows(&self.pool, &keys, self.deadlines).await;
+            if matches!(found, Err(StoreError::NoConnection(_))) && self.give_back(&mut batch) {
+                if self.pool.status().available > 0 {
+                    continue;
+                }
+                return;
+            }
+            self.judge(found.as_ref().err());
             // Who gave up in the meantime does not hear the answer.
-            match pool::rows(&self.pool, &keys, self.deadlines).await {
+            match found {
                 Ok(mut found) => batch.drain(..).for_each(|waiting: Waiting| {
                     let _ = waiting.reply.send(found.take(waiting.user_id));
                 }),
                 Err(error) => batch.drain(..).for_each(|waiting| {
                     let _ = waiting.reply.send(Err(error.clone()));
                 }),
+            }
+        }
+    }
+
+    /// Puts look-ups back to the front of the queue when there are other connections for them: the
+    /// database may refuse further ones and go on with those that it has.
+    fn give_back(&self, batch: &mut Vec<Waiting>) -> bool {
+        let status = self.pool.status();
+        let others_work = status.available > 0 || (status.size > 0 && self.runners.get() > 1);
+        if others_work {
+            let mut waiting = self.waiting.borrow_mut();
+            batch
+                .drain(..)
+                .rev()
+                .for_each(|look_up| waiting.push_front(look_up));
+        }
+        others_work
+    }
+
+    /// Tells the breaker how a query went.
+    fn judge(&self, error: Option<&StoreError>) {
+        match error {
+            None => {
+                if self.breaker.succeeded() {
+                    tracing::info!("the database answers look-ups again");
+                }
+            }
+            // Says nothing about the database.
+            Some(StoreError::Busy) => {}
+            Some(error) => {
+                if self.breaker.failed(Instant::now()) {
+                    tracing::warn!(%error, "the database does not answer look-ups; probing it");
+                }
             }
         }
     }
@@ -354,6 +406,8 @@ mod tests {
             assert!(second.is_err());
             assert!(waited <= DEADLINES.wait + DEADLINES.connect + DEADLINES.query);
             fake.permits.add_permits(1000);
+            assert_eq!(batches.rows(3).await.err(), Some(StoreError::Sick));
+            tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(batches.rows(3).await.is_ok(), "a new connection is made");
         })
         .await;

@@ -1,4 +1,5 @@
 //! Users' packs in memory: bounded in bytes, one load at a time for each user, unknown users too.
+//! What is past its age stays as long as there is room, for the time when it cannot be loaded again.
 //!
 //! Each worker has a cache of its own, so that a hit touches nothing that other cores write.
 
@@ -44,6 +45,8 @@ type Flight = OnceCell<Result<Arc<Entry>, StoreError>>;
 pub(crate) enum Found {
     Hit,
     Loaded,
+    /// In the cache and so much past its time, because it could not be loaded again.
+    Stale(Duration),
 }
 
 /// One worker's cache.
@@ -51,23 +54,35 @@ pub(crate) enum Found {
 pub(crate) struct Cache {
     entries: RefCell<unsync::Cache<u64, Arc<Entry>, Bytes>>,
     flights: RefCell<HashMap<u64, Rc<Flight>>>,
-    ttl: Duration,
+    times: Times,
+}
+
+/// How old an entry may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Before it is loaded again.
+    pub(crate) fresh: Duration,
+    /// So much longer it may be shown while it cannot be loaded again.
+    pub(crate) stale: Duration,
+    /// How long who could be shown a stale entry waits for a new one.
+    pub(crate) patience: Duration,
 }
 
 impl Cache {
     /// A cache of at most this many bytes.
-    pub(crate) fn new(bytes: u64, ttl: Duration) -> Self {
+    pub(crate) fn new(bytes: u64, times: Times) -> Self {
         let expected = usize::try_from(bytes / 1024).unwrap_or(usize::MAX);
         let entries = unsync::Cache::with_weighter(expected.min(1 << 20), bytes, Bytes);
         Self {
             entries: RefCell::new(entries),
             flights: RefCell::default(),
-            ttl,
+            times,
         }
     }
 
     /// The user's entry, from the cache or by `load`. An entry of another generation of the table
-    /// or past its age is loaded again. Errors go to everybody who waited and are not kept.
+    /// or past its age is loaded again, and shown all the same when that fails or takes too long.
+    /// Errors go to everybody else who waited and are not kept.
     pub(crate) async fn get<F>(
         &self,
         user_id: u64,
@@ -77,9 +92,35 @@ impl Cache {
     where
         F: Future<Output = Result<Option<OwnedPack>, StoreError>>,
     {
-        if let Some(entry) = self.fresh(user_id, generation) {
-            return Ok((entry, Found::Hit));
+        let known = self.known(user_id);
+        let Some(known) = known else {
+            return self.load(user_id, generation, load).await;
+        };
+        let age = known.loaded.elapsed();
+        if known.generation == generation && age < self.times.fresh {
+            return Ok((known, Found::Hit));
         }
+        let past = age.saturating_sub(self.times.fresh);
+        if past >= self.times.stale {
+            return self.load(user_id, generation, load).await;
+        }
+        let loaded = self.load(user_id, generation, load);
+        match tokio::time::timeout(self.times.patience, loaded).await {
+            Ok(Ok(loaded)) => Ok(loaded),
+            Ok(Err(_)) | Err(_) => Ok((known, Found::Stale(past))),
+        }
+    }
+
+    /// The user's entry by `load`, or by that of another who asked at the same time.
+    async fn load<F>(
+        &self,
+        user_id: u64,
+        generation: u64,
+        load: impl FnOnce() -> F,
+    ) -> Result<(Arc<Entry>, Found), StoreError>
+    where
+        F: Future<Output = Result<Option<OwnedPack>, StoreError>>,
+    {
         let flight = Rc::clone(self.flights.borrow_mut().entry(user_id).or_default());
         let _leave = Leave {
             cache: self,
@@ -111,11 +152,8 @@ impl Cache {
         self.entries.borrow().weight()
     }
 
-    fn fresh(&self, user_id: u64, generation: u64) -> Option<Arc<Entry>> {
-        let entries = self.entries.borrow();
-        let entry = entries.get(&user_id)?;
-        let fresh = entry.generation == generation && entry.loaded.elapsed() < self.ttl;
-        fresh.then(|| Arc::clone(entry))
+    fn known(&self, user_id: u64) -> Option<Arc<Entry>> {
+        self.entries.borrow().get(&user_id).map(Arc::clone)
     }
 }
 
@@ -146,7 +184,17 @@ mod tests {
 
     use super::*;
 
-    const TTL: Duration = Duration::from_mins(1);
+    const TTL: Times = Times {
+        fresh: Duration::from_mins(1),
+        stale: Duration::ZERO,
+        patience: Duration::ZERO,
+    };
+    /// Everything is past its age at once.
+    const STALE: Times = Times {
+        fresh: Duration::ZERO,
+        stale: Duration::from_hours(1),
+        patience: Duration::from_millis(1),
+    };
 
     async fn unknown(loads: &Cell<u32>) -> Result<Option<OwnedPack>, StoreError> {
         loads.set(loads.get() + 1);
@@ -174,11 +222,50 @@ mod tests {
             cache.get(7, generation, || unknown(&loads)).await.unwrap();
         }
         assert_eq!(loads.get(), 2);
-        let cache = Cache::new(1 << 20, Duration::ZERO);
+        let ended = Times {
+            fresh: Duration::ZERO,
+            ..TTL
+        };
+        let cache = Cache::new(1 << 20, ended);
         for _ in 0..2 {
             cache.get(7, 1, || unknown(&loads)).await.unwrap();
         }
         assert_eq!(loads.get(), 4);
+    }
+
+    #[tokio::test]
+    async fn an_old_entry_is_shown_when_it_cannot_be_loaded_again() {
+        let cache = Cache::new(1 << 20, STALE);
+        let loads = Cell::new(0);
+        let (_, found) = cache.get(7, 1, || unknown(&loads)).await.unwrap();
+        assert_eq!(found, Found::Loaded);
+        let fail = || async { Err(StoreError::Sick) };
+        let (_, found) = cache.get(7, 1, fail).await.unwrap();
+        assert!(matches!(found, Found::Stale(_)));
+        let (_, found) = cache.get(7, 2, fail).await.unwrap();
+        assert!(matches!(found, Found::Stale(_)), "of an earlier table");
+        let never = || std::future::pending::<Result<Option<OwnedPack>, StoreError>>();
+        let (_, found) = cache.get(7, 1, never).await.unwrap();
+        assert!(matches!(found, Found::Stale(_)), "after a moment");
+        assert!(cache.flights.borrow().is_empty());
+        assert!(cache.get(8, 1, fail).await.is_err());
+        let (_, found) = cache.get(7, 1, || unknown(&loads)).await.unwrap();
+        assert_eq!(found, Found::Loaded);
+    }
+
+    #[tokio::test]
+    async fn an_entry_past_all_its_time_is_not_shown() {
+        let cache = Cache::new(
+            1 << 20,
+            Times {
+                stale: Duration::ZERO,
+                ..STALE
+            },
+        );
+        let loads = Cell::new(0);
+        cache.get(7, 1, || unknown(&loads)).await.unwrap();
+        let fail = || async { Err(StoreError::Sick) };
+        assert!(cache.get(7, 1, fail).await.is_err());
     }
 
     #[tokio::test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use database_address::Address;
 use service_kit::config::{self, Reader, Setting};
 
+use crate::cache::Times;
 use crate::store::MAX_KEYS;
 
 const DATABASE_URL: Setting = Setting::required(
     "DATABASE_URL",
-    "mysql://USER[:PASSWORD]@HOST:PORT/DATABASE[?ssl-mode=…] or sqlite://PATH.",
+    "mysql://USER[:PASSWORD]@HOST:PORT[,HOST:PORT…]/DATABASE[?ssl-mode=…] or sqlite://PATH; of several hosts, such as a reader and the writer, the first that answers is asked.",
 )
 .url_with_password();
 const DATABASE_PASSWORD_FILE: Setting = Setting::optional(
@@ -57,6 +58,12 @@ const CACHE_TTL_MS: Setting = Setting::with_default(
     "How long a cached pack may be used; a new load of the table is noticed earlier. Milliseconds.",
 );
 
+const CACHE_STALE_MS: Setting = Setting::with_default(
+    "CACHE_STALE_MS",
+    "3600000",
+    "How much longer a cached pack may be shown, marked by Cache-Status, while the database does not answer; 0 turns it off. Milliseconds.",
+);
+
 /// All of them.
 pub(crate) const SETTINGS: &[&Setting] = &[
     &DATABASE_URL,
@@ -69,17 +76,19 @@ pub(crate) const SETTINGS: &[&Setting] = &[
     &DATABASE_QUERY_MS,
     &CACHE_MB,
     &CACHE_TTL_MS,
+    &CACHE_STALE_MS,
 ];
 
 /// The settings, parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) address: Address,
+    /// One, or several in the order of preference.
+    pub(crate) addresses: Vec<Address>,
     pub(crate) connections: usize,
     pub(crate) keys_per_query: usize,
     pub(crate) deadlines: Deadlines,
     pub(crate) cache_bytes: u64,
-    pub(crate) cache_ttl: Duration,
+    pub(crate) cache_times: Times,
 }
 
 /// How long the database may take.
@@ -98,9 +107,9 @@ impl Config {
         let password_file = reader.optional(&DATABASE_PASSWORD_FILE, path);
         let ca_file = reader.optional(&DATABASE_CA_FILE, path);
         let files = password_file.clone().zip(ca_file);
-        let address = reader.value(&DATABASE_URL, |url| {
+        let addresses = reader.value(&DATABASE_URL, |url| {
             let (password_file, ca_file) = files.unwrap_or_default();
-            let parsed = Address::parse(url, password_file, ca_file);
+            let parsed = Address::parse_list(url, password_file, ca_file);
             parsed.map_err(|error| error.to_string())
         });
         let connections = reader.value(&DATABASE_CONNECTIONS, config::number(1..=10_000));
@@ -110,8 +119,9 @@ impl Config {
         let query = reader.value(&DATABASE_QUERY_MS, config::positive_millis);
         let cache_mb = reader.value(&CACHE_MB, config::number(0..=1 << 20));
         let cache_ttl = reader.value(&CACHE_TTL_MS, config::millis);
+        let cache_stale = reader.value(&CACHE_STALE_MS, config::millis);
         Some(Self {
-            address: address?,
+            addresses: addresses?,
             connections: connections?,
             keys_per_query: keys?,
             deadlines: Deadlines {
@@ -120,7 +130,11 @@ impl Config {
                 query: query?,
             },
             cache_bytes: (cache_mb? as u64) << 20,
-            cache_ttl: cache_ttl?,
+            cache_times: Times {
+                fresh: cache_ttl?,
+                stale: cache_stale?,
+                patience: wait?,
+            },
         })
     }
 }

@@ -43,7 +43,13 @@ pub(crate) async fn contacts(app: &App, query: request::Query<'_>) -> Reply {
         Err(reason) => return invalid(app, reason),
     };
     match find(app, query.user_id()).await {
-        Ok(entry) => answer(app, query, entry).await,
+        Ok((entry, found)) => {
+            let reply = answer(app, query, entry).await;
+            match found {
+                Found::Stale(past) => reply.stale(past),
+                Found::Hit | Found::Loaded => reply,
+            }
+        }
         Err(error) => {
             app.count_store_error(error.kind());
             tracing::debug!(%error, "no pack");
@@ -69,11 +75,13 @@ fn invalid(app: &App, reason: QueryError) -> Reply {
     Reply::ok(Outcome::Invalid, ContentType::TextUtf8, body)
 }
 
-async fn find(app: &App, user_id: u64) -> Result<Arc<Entry>, StoreError> {
+async fn find(app: &App, user_id: u64) -> Result<(Arc<Entry>, Found), StoreError> {
     let load = || async {
         let started = Instant::now();
         let pack = app.packs.pack(user_id).await;
-        app.store_durations.observe(started.elapsed());
+        if !matches!(pack, Err(StoreError::Sick)) {
+            app.store_durations.observe(started.elapsed());
+        }
         if let Err(StoreError::Damaged(error)) = &pack {
             tracing::error!(user_id, %error, "a damaged pack; load the table again");
         }
@@ -83,8 +91,9 @@ async fn find(app: &App, user_id: u64) -> Result<Arc<Entry>, StoreError> {
     app.count_lookup(match found {
         Found::Hit => Lookup::Hit,
         Found::Loaded => Lookup::Miss,
+        Found::Stale(_) => Lookup::Stale,
     });
-    Ok(entry)
+    Ok((entry, found))
 }
 
 async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {

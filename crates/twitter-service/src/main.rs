@@ -2,6 +2,7 @@
 
 mod app;
 mod batch;
+mod breaker;
 mod cache;
 mod config;
 mod handlers;

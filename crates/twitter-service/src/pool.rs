@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-use deadpool::managed::{self, Metrics, Pool, RecycleError, RecycleResult};
+use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
 use deadpool::{Runtime, managed::PoolError};
 
 use crate::config::Deadlines;
@@ -44,7 +44,11 @@ impl<D: Driver> managed::Manager for Manager<D> {
     type Error = StoreError;
 
     async fn create(&self) -> Result<Self::Type, StoreError> {
-        let connection = self.driver.connect().await?;
+        let connection = self.driver.connect().await;
+        let connection = connection.map_err(|error| match error {
+            StoreError::Failed(why) => StoreError::NoConnection(why),
+            other => other,
+        })?;
         let now = Instant::now();
         Ok(Pooled {
             connection,
@@ -111,12 +115,35 @@ async fn ask<D: Driver>(
     user_ids: &[u64],
     deadline: Duration,
 ) -> Result<Found, StoreError> {
-    let mut object = pool.get().await.map_err(|error| match error {
+    let object = get(pool).await?;
+    let is_reused = Object::metrics(&object).recycle_count > 0;
+    match ask_on(pool, object, user_ids, deadline).await {
+        // It broke while it idled, as when the database was restarted, and so did all that idle. The
+        // query only reads, so asking twice does no harm.
+        Err(StoreError::Failed(_)) if is_reused => {
+            pool.retain(|_, _| false);
+            ask_on(pool, get(pool).await?, user_ids, deadline).await
+        }
+        answered => answered,
+    }
+}
+
+async fn get<D: Driver>(pool: &Pool<Manager<D>>) -> Result<Object<Manager<D>>, StoreError> {
+    let object = pool.get().await;
+    object.map_err(|error| match error {
         PoolError::Backend(error) => error,
         PoolError::Timeout(managed::TimeoutType::Wait) => StoreError::Busy,
         PoolError::Timeout(_) => StoreError::Timeout,
         other => StoreError::Failed(other.to_string().into()),
-    })?;
+    })
+}
+
+async fn ask_on<D: Driver>(
+    pool: &Pool<Manager<D>>,
+    mut object: Object<Manager<D>>,
+    user_ids: &[u64],
+    deadline: Duration,
+) -> Result<Found, StoreError> {
     object.interrupted = true;
     let driver = &pool.manager().driver;
     let rows = tokio::time::timeout(deadline, driver.rows(&mut object.connection, user_ids));
@@ -202,7 +229,11 @@ mod tests {
         );
         assert!(rows(&pool, &[2], DEADLINES).await.is_err());
         assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
-        assert_eq!(fake.connected.load(Ordering::Relaxed), 3, "after an error");
+        assert_eq!(
+            fake.connected.load(Ordering::Relaxed),
+            4,
+            "after an error, which one that was used before is forgiven once"
+        );
         let slow = Deadlines {
             query: Duration::from_mins(1),
             ..DEADLINES
@@ -216,7 +247,7 @@ mod tests {
         assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
-            4,
+            5,
             "after being dropped"
         );
     }

@@ -99,7 +99,13 @@ pub(crate) enum StoreError {
     /// Connecting or the query took too long.
     #[error("no answer in time")]
     Timeout,
-    /// The database cannot be reached, refuses the login, or reports an error.
+    /// The database did not answer a moment ago, so it was not asked.
+    #[error("the database did not answer a moment ago")]
+    Sick,
+    /// A new connection was refused: nobody listens, too many connections, a wrong password.
+    #[error("{0}")]
+    NoConnection(Arc<str>),
+    /// A connection broke, or the database reports an error.
     #[error("{0}")]
     Failed(Arc<str>),
     /// The database has no such table.
@@ -133,7 +139,9 @@ service_kit::labels! {
         Busy => "busy",
         /// Too late.
         Timeout => "timeout",
-        /// The database reports an error or is away.
+        /// Not asked, because it did not answer a moment ago.
+        Sick => "sick",
+        /// The database refuses connections, reports an error or is away.
         Failed => "failed",
         /// No table, an empty one, or one of another version.
         Table => "table",
@@ -147,7 +155,8 @@ impl StoreError {
         match self {
             Self::Busy => StoreErrorKind::Busy,
             Self::Timeout => StoreErrorKind::Timeout,
-            Self::Failed(_) => StoreErrorKind::Failed,
+            Self::Sick => StoreErrorKind::Sick,
+            Self::NoConnection(_) | Self::Failed(_) => StoreErrorKind::Failed,
             Self::NoTable | Self::NoMeta | Self::Meta(_) | Self::Version { .. } => {
                 StoreErrorKind::Table
             }
@@ -190,13 +199,14 @@ enum AnyPool {
 
 impl AnyPool {
     /// Prepares to connect; nothing is opened yet.
-    fn new(address: &Address, connections: usize, deadlines: Deadlines) -> Self {
-        if address.sqlite_path().is_some() {
+    fn new(addresses: &[Address], connections: usize, deadlines: Deadlines) -> Self {
+        let file = addresses.iter().find(|one| one.sqlite_path().is_some());
+        if let Some(file) = file {
             // Each connection is a thread; more than two for a worker only get in its way.
-            let driver = sqlite::Sqlite::new(address.clone());
+            let driver = sqlite::Sqlite::new(file.clone());
             Self::Sqlite(pool::new(driver, connections.min(2), deadlines))
         } else {
-            let driver = mysql::MySql::new(address.clone());
+            let driver = mysql::MySql::new(addresses, deadlines.connect);
             Self::MySql(pool::new(driver, connections, deadlines))
         }
     }
@@ -204,9 +214,9 @@ impl AnyPool {
 
 impl Store {
     /// Prepares to connect; nothing is opened yet.
-    pub(crate) fn new(address: &Address, deadlines: Deadlines) -> Self {
+    pub(crate) fn new(addresses: &[Address], deadlines: Deadlines) -> Self {
         Self {
-            pool: AnyPool::new(address, 1, deadlines),
+            pool: AnyPool::new(addresses, 1, deadlines),
             deadlines,
         }
     }
@@ -240,12 +250,12 @@ impl Packs {
     /// Prepares to open at most so many connections, and to ask for at most so many users in a
     /// query, up to [`MAX_KEYS`]; nothing is opened yet.
     pub(crate) fn new(
-        address: &Address,
+        addresses: &[Address],
         connections: usize,
         keys_per_query: usize,
         deadlines: Deadlines,
     ) -> Self {
-        match AnyPool::new(address, connections, deadlines) {
+        match AnyPool::new(addresses, connections, deadlines) {
             AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, keys_per_query, deadlines)),
             AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, keys_per_query, deadlines)),
         }

@@ -9,6 +9,7 @@
 //! * `readme-check` runs the commands of the README against a running `up`.
 //! * `charts` checks the Helm charts.
 //! * `monitoring` renders alert rules and dashboards out of the charts.
+//! * `torture` tries the promises of docs/reliability.md for longer than the tests do.
 //! * `tool` runs one of the pinned check tools.
 //!
 //! The program stays small on purpose: it is the first thing a fresh clone
@@ -38,6 +39,7 @@ mod spark;
 mod tally;
 mod test;
 mod tools;
+mod torture;
 mod up;
 mod workflows;
 mod workspace;
@@ -82,6 +84,8 @@ enum Task {
     ReadmeCheck(readme::Options),
     /// Check the Helm charts: lint, render, validate, unit tests, snapshots, alert rules
     Charts(charts::Options),
+    /// Try what docs/reliability.md promises for as long as it takes
+    Torture(torture::Options),
     /// Run a pinned check tool, such as helm or yamllint, fetching it first where it lacks
     Tool(tools::Options),
 }
@@ -123,6 +127,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,
+            Task::Torture(options) => torture::run(options).await,
             Task::Tool(options) => tools::run(options).await,
         }
     })

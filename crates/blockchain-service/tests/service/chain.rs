@@ -8,10 +8,10 @@ use service_kit::testing::{Answer, Connection, public_vectors};
 
 use crate::start;
 
-const HEAD: &str = "TEAMID,AWSACCOUNT\n";
+pub(crate) const HEAD: &str = "TEAMID,AWSACCOUNT\n";
 
 /// The second line of the body.
-fn payload(answer: &Answer, what: &str) -> String {
+pub(crate) fn payload(answer: &Answer, what: &str) -> String {
     assert_eq!(answer.status, 200, "{what}");
     assert_eq!(answer.header("content-type"), Some("text/plain"), "{what}");
     let text = answer.text();
@@ -20,7 +20,7 @@ fn payload(answer: &Answer, what: &str) -> String {
     payload.to_owned()
 }
 
-fn unpack(payload: &str) -> Value {
+pub(crate) fn unpack(payload: &str) -> Value {
     let stream = base64_simd::URL_SAFE
         .decode_to_vec(payload.as_bytes())
         .expect("padded base64");
@@ -69,11 +69,18 @@ fn data(file: &str) -> PathBuf {
 }
 
 /// The request of the first line of a file.
-fn first_request(file: &str) -> String {
+pub(crate) fn first_request(file: &str) -> String {
+    requests(file).swap_remove(0)
+}
+
+/// All requests of a file.
+pub(crate) fn requests(file: &str) -> Vec<String> {
     let text = std::fs::read_to_string(data(file)).expect("vectors are readable");
-    let line = text.lines().next().expect("a line");
-    let vector: Value = serde_json::from_str(line).expect("JSON");
-    vector["cc"].as_str().expect("a request").to_owned()
+    let request = |line| {
+        let vector: Value = serde_json::from_str(line).expect("JSON");
+        vector["cc"].as_str().expect("a request").to_owned()
+    };
+    text.lines().map(request).collect()
 }
 
 #[test]
@@ -111,12 +118,15 @@ fn a_reply_sent_back_is_valid_again() {
     }
 }
 
-fn pack(request: &Value) -> String {
+pub(crate) fn pack(request: &Value) -> String {
+    pack_text(request.to_string().as_bytes())
+}
+
+/// Packs bytes that need not be a request.
+pub(crate) fn pack_text(text: &[u8]) -> String {
     use std::io::Write as _;
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder
-        .write_all(request.to_string().as_bytes())
-        .expect("writing to memory");
+    encoder.write_all(text).expect("writing to memory");
     let stream = encoder.finish().expect("writing to memory");
     base64_simd::URL_SAFE.encode_to_string(stream)
 }

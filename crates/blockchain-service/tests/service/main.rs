@@ -1,6 +1,8 @@
 //! The blockchain service as its clients see it, through a running program.
 
 mod chain;
+mod deploys;
+mod hostile;
 
 use service_kit::testing::Running;
 

@@ -1,5 +1,6 @@
 //! The QR code service as its clients see it, through a running program.
 
+mod deploys;
 mod image;
 mod symbol;
 mod token;

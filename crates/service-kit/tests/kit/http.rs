@@ -199,7 +199,12 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
 
 #[test]
 fn a_connection_over_the_cap_waits_until_one_closes() {
-    let service = start(&[("WORKERS", "1"), ("MAX_CONNECTIONS", "1")]);
+    let settings = [
+        ("WORKERS", "1"),
+        ("MAX_CONNECTIONS", "1"),
+        ("CROWDED_IDLE_MS", "600000"),
+    ];
+    let service = start(&settings);
     let mut first = service.connect();
     assert_eq!(first.get("/ok").status, 200);
     let mut second = service.connect();

@@ -1,7 +1,9 @@
 //! The kit as its clients and operators see it, through a running program.
 
 mod cli;
+mod hostile;
 mod http;
+mod operators;
 mod stop;
 mod support;
 mod trace;

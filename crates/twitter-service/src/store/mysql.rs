@@ -1,5 +1,8 @@
 //! MySQL and MariaDB.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use database_address::{Address, Options};
 use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
@@ -15,19 +18,75 @@ const STATEMENTS: usize = 32;
 /// The server's number for a table that does not exist.
 const NO_SUCH_TABLE: u16 = 1146;
 
+/// How long a host that refused or did not answer comes last, when there are others.
+const AVOIDED: Duration = Duration::from_secs(5);
+
+/// Hosts with the same table, in the order of preference. Their names are resolved anew at every
+/// connect, so that a failover that moves a name is followed.
 #[derive(Debug)]
 pub(crate) struct MySql {
+    hosts: Vec<Host>,
+    /// How long one host may take to connect.
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct Host {
     address: Address,
+    failed: Mutex<Option<Instant>>,
 }
 
 impl MySql {
-    pub(crate) fn new(address: Address) -> Self {
-        Self { address }
+    /// `connect` is the time for connecting, shared out among the hosts.
+    pub(crate) fn new(addresses: &[Address], connect: Duration) -> Self {
+        let hosts: Vec<Host> = addresses
+            .iter()
+            .map(|address| Host {
+                address: address.clone(),
+                failed: Mutex::default(),
+            })
+            .collect();
+        let count = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
+        Self {
+            hosts,
+            patience: connect / count,
+        }
     }
 
-    fn error(&self, error: &sqlx::Error) -> StoreError {
-        StoreError::of_sqlx(&self.address, error, is_no_table)
+    /// Those that did not fail just now, then the others.
+    fn in_order(&self) -> impl Iterator<Item = &Host> {
+        let failed: Vec<bool> = self.hosts.iter().map(Host::failed_just_now).collect();
+        let some = move |wanted: bool| {
+            let hosts = self.hosts.iter().zip(failed.clone());
+            hosts.filter_map(move |(host, failed)| (failed == wanted).then_some(host))
+        };
+        some(false).chain(some(true))
     }
+}
+
+impl Host {
+    fn failed_just_now(&self) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|failed| failed.elapsed() < AVOIDED)
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<MySqlConnection, StoreError> {
+        let Options::MySql(options) = options(&self.address)? else {
+            return Err(StoreError::Failed("not an address of MySQL".into()));
+        };
+        let options = options.statement_cache_capacity(STATEMENTS);
+        let connected = match tokio::time::timeout(patience, options.connect()).await {
+            Ok(connected) => connected.map_err(|error| error_of(&self.address, &error)),
+            Err(_) => Err(StoreError::Timeout),
+        };
+        let failed = connected.is_err().then(Instant::now);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        connected
+    }
+}
+
+fn error_of(address: &Address, error: &sqlx::Error) -> StoreError {
+    StoreError::of_sqlx(address, error, is_no_table)
 }
 
 fn is_no_table(error: &dyn DatabaseError) -> bool {
@@ -36,32 +95,73 @@ fn is_no_table(error: &dyn DatabaseError) -> bool {
         .is_some_and(|error| error.number() == NO_SUCH_TABLE)
 }
 
-impl Driver for MySql {
-    type Connection = MySqlConnection;
+/// A connection that knows whose it is, for messages.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    connection: MySqlConnection,
+    address: Address,
+}
 
-    async fn connect(&self) -> Result<MySqlConnection, StoreError> {
-        let Options::MySql(options) = options(&self.address)? else {
-            return Err(StoreError::Failed("not an address of MySQL".into()));
-        };
-        let connected = options.statement_cache_capacity(STATEMENTS).connect().await;
-        connected.map_err(|error| self.error(&error))
+impl Driver for MySql {
+    type Connection = Connection;
+
+    async fn connect(&self) -> Result<Connection, StoreError> {
+        let mut last = StoreError::NoConnection("no address".into());
+        for host in self.in_order() {
+            match host.connect(self.patience).await {
+                Ok(connection) => {
+                    let address = host.address.clone();
+                    return Ok(Connection {
+                        connection,
+                        address,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
-    async fn ping(&self, connection: &mut MySqlConnection) -> Result<(), StoreError> {
-        let pinged = connection.ping().await;
-        pinged.map_err(|error| self.error(&error))
+    async fn ping(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let pinged = connection.connection.ping().await;
+        pinged.map_err(|error| error_of(&connection.address, &error))
     }
 
     async fn rows(
         &self,
-        connection: &mut MySqlConnection,
+        connection: &mut Connection,
         user_ids: &[u64],
     ) -> Result<Found, StoreError> {
         let (text, keys) = query_for(user_ids);
         let query = keys.fold(sqlx::query(text), Query::bind);
-        let found = gather(query.fetch(connection), |row| {
+        let found = gather(query.fetch(&mut connection.connection), |row| {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
         });
-        found.await.map_err(|error| self.error(&error))
+        let found = found.await;
+        found.map_err(|error| error_of(&connection.address, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_failed_comes_last_for_a_while() {
+        let url = "mysql://u@reader:1,writer:2,third:3/d";
+        let addresses = Address::parse_list(url, None, None).unwrap();
+        let driver = MySql::new(&addresses, Duration::from_secs(3));
+        assert_eq!(driver.patience, Duration::from_secs(1));
+        let order = || -> Vec<String> {
+            let hosts = driver.in_order();
+            hosts.map(|host| host.address.to_string()).collect()
+        };
+        let [reader, writer, third] = ["reader:1", "writer:2", "third:3"];
+        let shown = |host: &str| format!("mysql://{host}/d");
+        assert_eq!(order(), [reader, writer, third].map(shown));
+        *driver.hosts[0].failed.lock().unwrap() = Some(Instant::now());
+        assert_eq!(order(), [writer, third, reader].map(shown));
+        *driver.hosts[0].failed.lock().unwrap() = Instant::now().checked_sub(AVOIDED);
+        assert_eq!(order(), [reader, writer, third].map(shown));
     }
 }

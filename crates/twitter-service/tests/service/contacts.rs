@@ -9,6 +9,25 @@ use service_kit::testing::{Answer, Running, public_vectors};
 use crate::start_ready;
 use crate::table::{data, load, load_tiny, sqlite};
 
+/// All requests of one set with their replies.
+pub(crate) fn targets(requests: &Path, set: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(requests).expect("vectors are readable");
+    let vectors = text.lines().map(|line| {
+        let vector: serde_json::Value = serde_json::from_str(line).expect("vectors are JSON");
+        vector
+    });
+    vectors
+        .filter(|vector| vector["dataset"] == set)
+        .map(|vector| {
+            let field = |name: &str| vector[name].as_str().expect("vectors have strings");
+            (
+                format!("/twitter?{}", field("query")),
+                field("reply").to_owned(),
+            )
+        })
+        .collect()
+}
+
 /// Asks all requests of one set and gives their number.
 pub(crate) fn check(service: &Running, requests: &Path, set: &str) -> usize {
     let text = fs::read_to_string(requests).expect("vectors are readable");

@@ -1,7 +1,11 @@
 //! The twitter service as its clients and operators see it, through a running program.
 
 mod contacts;
+mod deploys;
 mod mysql;
+mod secrets;
+mod sick;
+mod soak;
 mod sqlite;
 mod table;
 

@@ -18,20 +18,20 @@ use crate::contacts::check;
 use crate::table::{block_on, data, fewer, load, load_as};
 use crate::{start, start_ready};
 
-const TARGET: &str = "/twitter?user_id=25513&type=retweet&phrase=hello%20cc&hashtag=cmu";
-const REPLY: &str =
+pub(crate) const TARGET: &str = "/twitter?user_id=25513&type=retweet&phrase=hello%20cc&hashtag=cmu";
+pub(crate) const REPLY: &str =
     "TEAMID,AWSACCOUNT\n25213\tn25213\td25213\tcomputing\n25640\tn25640\td25640\thello cc!!";
 
 /// A database of its own, filled with the hand-made tweets and dropped at the end.
-struct Database {
-    server: String,
-    name: String,
+pub(crate) struct Database {
+    pub(crate) server: String,
+    pub(crate) name: String,
     ca: Option<PathBuf>,
 }
 
 impl Database {
     /// `None` when no server is named.
-    fn load(variable: &str, name: &str) -> Option<Self> {
+    pub(crate) fn load(variable: &str, name: &str) -> Option<Self> {
         let Ok(server) = std::env::var(variable) else {
             let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
             assert!(!ci, "{variable} is not set; run `cargo xtask test`");
@@ -50,7 +50,7 @@ impl Database {
         Some(database)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}{}", self.server, self.name)
     }
 
@@ -59,7 +59,7 @@ impl Database {
     }
 
     /// Runs a statement on the server, outside any database of ours.
-    fn run(&self, statement: &str) {
+    pub(crate) fn run(&self, statement: &str) {
         let url = format!("{}information_schema", self.server);
         let address = Address::parse(&url, None, self.ca.clone()).expect("an address");
         let database_address::Options::MySql(options) = address.options().expect("options") else {
@@ -189,16 +189,24 @@ fn clients_that_hang_up_never_disturb_others() {
     let service = start_ready(&database.url(), &settings);
     let request = format!("GET {TARGET} HTTP/1.1\r\nHost: test\r\n\r\n");
     let mut patient = service.connect();
-    for round in 0..300 {
-        // Some hang up at once, some while the query runs.
-        let mut hasty = service.connect();
-        hasty.send(request.as_bytes());
-        if round % 3 == 0 {
-            std::thread::yield_now();
+    // 10,000 clients: some hang up at once, some while the query runs, politely or with a reset.
+    for round in 0..1_000 {
+        for number in 0..10 {
+            let mut hasty = service.connect();
+            hasty.send(request.as_bytes());
+            if number % 3 == 0 {
+                std::thread::yield_now();
+            }
+            if number % 2 == 0 {
+                hasty.reset();
+            }
         }
-        drop(hasty);
         assert_eq!(patient.get(TARGET).text(), REPLY, "round {round}");
     }
+    wait_until("no request is left behind", || {
+        service.metric("twitter_requests_in_flight") < 0.5
+            && service.metric("twitter_connections") < 1.5
+    });
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! What a worker knows of a connection beside hyper: whether a request is in hand, and since when
+//! not. Tells a connection that owes nothing from one that must not be cut.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// How long the rest of a head may take when everything else is over.
+const HALF_HEAD: Duration = Duration::from_secs(1);
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No head is complete: it idles, or a head is on its way.
+    Awaiting,
+    /// A request is in hand.
+    Working,
+    /// Its reply is made and on its way into the socket.
+    Writing,
+}
+
+/// One connection's state, shared by its task and its socket.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    stage: Cell<Stage>,
+    /// When it was accepted, or its last head was complete.
+    last: Cell<Instant>,
+    evicted: Notify,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            stage: Cell::new(Stage::Awaiting),
+            last: Cell::new(Instant::now()),
+            evicted: Notify::new(),
+        }
+    }
+
+    /// A head is complete.
+    pub(crate) fn begin(&self, now: Instant) {
+        self.stage.set(Stage::Working);
+        self.last.set(now);
+    }
+
+    /// The reply is made.
+    pub(crate) fn replied(&self) {
+        self.stage.set(Stage::Writing);
+    }
+
+    fn flushed(&self) {
+        if self.stage.get() == Stage::Writing {
+            self.stage.set(Stage::Awaiting);
+        }
+    }
+
+    /// Waits until the connection is told to make room for others.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+
+    /// Waits, once the connection is to end with its next reply, until there is none to wait for:
+    /// what is there of a head does not become one.
+    pub(crate) async fn abandoned(&self) {
+        loop {
+            tokio::time::sleep(HALF_HEAD).await;
+            if self.stage.get() == Stage::Awaiting {
+                return;
+            }
+        }
+    }
+}
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    next: Cell<u64>,
+    open: RefCell<HashMap<u64, Rc<Activity>>>,
+}
+
+impl Connections {
+    /// Notes a new one.
+    pub(crate) fn enter(&self) -> (u64, Rc<Activity>) {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        let activity = Rc::new(Activity::new());
+        self.open.borrow_mut().insert(number, Rc::clone(&activity));
+        (number, activity)
+    }
+
+    /// Forgets one that ended.
+    pub(crate) fn leave(&self, number: u64) {
+        self.open.borrow_mut().remove(&number);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.open.borrow().len() as u64
+    }
+
+    /// Tells those that have awaited a head for longest, and for no less than `idle`, to close: an
+    /// eighth of all, one at least. Gives their number.
+    pub(crate) fn evict(&self, idle: Duration) -> usize {
+        let open = self.open.borrow();
+        let mut idlers: Vec<_> = open
+            .values()
+            .filter(|one| one.stage.get() == Stage::Awaiting && one.last.get().elapsed() >= idle)
+            .collect();
+        idlers.sort_by_key(|one| one.last.get());
+        idlers.truncate((open.len() / 8).max(1));
+        for one in &idlers {
+            one.evicted.notify_one();
+        }
+        idlers.len()
+    }
+}
+
+/// A socket that notes when a reply has gone out.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    stream: TcpStream,
+    activity: Rc<Activity>,
+}
+
+impl Watched {
+    pub(crate) fn new(stream: TcpStream, activity: Rc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when its own buffer is empty, so the reply is in the socket.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if let Poll::Ready(Ok(())) = flushed {
+            self.activity.flushed();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_room_at_the_cost_of_those_that_idled_longest() {
+        let connections = Connections::default();
+        let (_, busy) = connections.enter();
+        busy.begin(Instant::now());
+        let idlers: Vec<_> = (0..20).map(|_| connections.enter().1).collect();
+        assert_eq!(connections.evict(Duration::from_mins(1)), 0);
+        assert_eq!(connections.evict(Duration::ZERO), 2, "an eighth of 21");
+        busy.replied();
+        busy.flushed();
+        drop(idlers);
+        assert_eq!(connections.count(), 21);
+        for number in 0..20 {
+            connections.leave(number);
+        }
+        assert_eq!(connections.evict(Duration::ZERO), 1, "one at least");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_not_waited_for_but_a_reply_is() {
+        let activity = Activity::new();
+        let started = tokio::time::Instant::now();
+        activity.abandoned().await;
+        assert_eq!(started.elapsed(), HALF_HEAD);
+        for stage in [Activity::replied, |one: &Activity| {
+            one.begin(Instant::now());
+        }] {
+            stage(&activity);
+            let minute = Duration::from_mins(1);
+            let abandoned = tokio::time::timeout(minute, activity.abandoned());
+            assert!(abandoned.await.is_err());
+        }
+    }
+}

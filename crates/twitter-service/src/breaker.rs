@@ -1,0 +1,103 @@
+//! Knows whether the database answers, so that a sick one costs a request a moment and not all of
+//! its deadlines, and is not buried under look-ups while it recovers.
+//!
+//! After a few failed queries in a row, look-ups are refused at once. Every now and then one is let
+//! through as a probe; the first that is answered ends it. Probes may overlap: one that hangs in a
+//! black hole must not keep the next from finding that the database is back.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Failures in a row, without a success between them, that make the database sick. One alone may be
+/// the doing of a single connection or query.
+const FAILURES: u32 = 2;
+
+/// Time between probes: half of how late a database that came back is noticed at most.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a look-up may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Go ahead.
+    Usual,
+    /// Go ahead, beside all others, and see whether the database is back.
+    Probe,
+    /// The database did not answer a moment ago.
+    Refused,
+}
+
+/// One worker's view of the database.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    failures: Cell<u32>,
+    next_probe: Cell<Option<Instant>>,
+}
+
+impl Breaker {
+    /// Whether a look-up may go ahead at this time.
+    pub(crate) fn admit(&self, now: Instant) -> Admission {
+        match self.next_probe.get() {
+            None => Admission::Usual,
+            Some(next) if now < next => Admission::Refused,
+            Some(_) => {
+                self.next_probe.set(Some(now + PROBE_PAUSE));
+                Admission::Probe
+            }
+        }
+    }
+
+    /// A query was answered. Says whether the database was sick until now.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.failures.set(0);
+        self.next_probe.take().is_some()
+    }
+
+    /// A query was not answered. Says whether this made the database sick.
+    pub(crate) fn failed(&self, now: Instant) -> bool {
+        let failures = self.failures.get().saturating_add(1);
+        self.failures.set(failures);
+        let turned = failures >= FAILURES && self.next_probe.get().is_none();
+        if turned {
+            self.next_probe.set(Some(now + PROBE_PAUSE));
+        }
+        turned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_after_failures_in_a_row_and_closes_with_the_first_success() {
+        let breaker = Breaker::default();
+        let now = Instant::now();
+        for _ in 0..10 {
+            assert!(!breaker.failed(now), "one failure alone");
+            assert!(!breaker.succeeded());
+        }
+        assert_eq!(breaker.admit(now), Admission::Usual);
+        assert!(!breaker.failed(now));
+        assert!(breaker.failed(now));
+        assert!(!breaker.failed(now), "told once");
+        assert_eq!(breaker.admit(now), Admission::Refused);
+        assert!(breaker.succeeded());
+        assert_eq!(breaker.admit(now), Admission::Usual);
+    }
+
+    #[test]
+    fn probes_have_a_pause_between_them_and_do_not_wait_for_each_other() {
+        let breaker = Breaker::default();
+        let mut now = Instant::now();
+        breaker.failed(now);
+        breaker.failed(now);
+        for _ in 0..3 {
+            assert_eq!(breaker.admit(now), Admission::Refused);
+            now += PROBE_PAUSE;
+            assert_eq!(breaker.admit(now), Admission::Probe);
+            assert_eq!(breaker.admit(now), Admission::Refused);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `cargo xtask torture`: the promises of docs/reliability.md, tried for longer than a test run has
+//! time for. The suite holds the same tests in short; a variable makes them long.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use tokio::process::Command;
+
+use crate::database::TestDatabases;
+use crate::mariadb::MariaDb;
+use crate::signals::StopSignal;
+use crate::workspace::{Workspace, cargo};
+use crate::{EXIT_INTERRUPTED, child, console};
+
+/// The services' packages.
+const SERVICES: [&str; 3] = ["blockchain-service", "qrcode-service", "twitter-service"];
+
+/// What the user typed after `torture`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    promise: Promise,
+    /// Give up after so many minutes
+    #[arg(long, global = true, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+enum Promise {
+    /// Replace each service under steady load; no request may be lost, doubled or wrong
+    Deploys {
+        /// Instances replaced, for each service
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        runs: u32,
+    },
+    /// Do to the database, and to connections with it, whatever can happen to them
+    Database {
+        /// How often all of it
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// Ask for a long time while the database comes and goes, its password too
+    Soak {
+        /// How long, in minutes
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        duration: u32,
+    },
+    /// Throw seeded requests at the cores: right ones, broken in one rule, damaged in one layer
+    Fuzz {
+        /// Which core
+        #[arg(long, default_value = "blockchain")]
+        target: Target,
+        /// How many
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+        executions: u32,
+    },
+    /// Be every hostile client
+    Hostile {
+        /// How often all of them
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Connections that send half a head, at a time; the limit of open files must allow them
+        #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+        connections: u32,
+    },
+}
+
+/// A core that has a storm of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// Packed requests, from base64 to the rules of the chain
+    Blockchain,
+    /// Hex words, from text to the message
+    Qrcode,
+}
+
+/// One call of `cargo test`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    packages: &'static [&'static str],
+    target: &'static str,
+    filters: &'static [&'static str],
+    variable: Option<(&'static str, u32)>,
+    rounds: u32,
+    needs_database: bool,
+}
+
+impl Promise {
+    /// What is run for it.
+    fn runs(self) -> Vec<Run> {
+        match self {
+            Self::Deploys { runs } => vec![Run {
+                packages: &SERVICES,
+                target: "service",
+                filters: &["deploys::"],
+                variable: Some(("TRIPOD_TORTURE_DEPLOYS", runs)),
+                rounds: 1,
+                needs_database: false,
+            }],
+            Self::Database { rounds } => vec![Run {
+                packages: &["twitter-service"],
+                target: "service",
+                filters: &["sick::", "mysql::"],
+                variable: None,
+                rounds,
+                needs_database: true,
+            }],
+            Self::Soak { duration } => vec![Run {
+                packages: &["twitter-service"],
+                target: "service",
+                filters: &["soak::"],
+                variable: Some(("TRIPOD_TORTURE_SOAK", duration * 60)),
+                rounds: 1,
+                needs_database: true,
+            }],
+            Self::Fuzz { target, executions } => vec![Run {
+                packages: match target {
+                    Target::Blockchain => &["blockchain-core"],
+                    Target::Qrcode => &["qrcode-core"],
+                },
+                target: "storm",
+                filters: &[],
+                variable: Some(("TRIPOD_TORTURE_FUZZ", executions)),
+                rounds: 1,
+                needs_database: false,
+            }],
+            Self::Hostile {
+                rounds,
+                connections,
+            } => [(&["service-kit"][..], "kit"), (&SERVICES, "service")]
+                .map(|(packages, target)| Run {
+                    packages,
+                    target,
+                    filters: &["hostile::"],
+                    variable: Some(("TRIPOD_TORTURE_CONNECTIONS", connections)),
+                    rounds,
+                    needs_database: false,
+                })
+                .into(),
+        }
+    }
+}
+
+/// Runs what was asked for, until it is done, fails, is given up or stopped.
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let mut stop = StopSignal::listen()?;
+    let limit = Duration::from_secs(options.minutes * 60);
+    tokio::select! {
+        result = tokio::time::timeout(limit, torture(options.promise)) => {
+            result.with_context(|| format!("not done within {} minutes", options.minutes))??;
+            Ok(ExitCode::SUCCESS)
+        }
+        () = stop.received() => {
+            // Everything that runs is killed as its handle is dropped here.
+            eprintln!("\nxtask: stopped by a signal");
+            Ok(ExitCode::from(EXIT_INTERRUPTED))
+        }
+    }
+}
+
+async fn torture(promise: Promise) -> Result<()> {
+    let workspace = Workspace::locate().await?;
+    let runs = promise.runs();
+    let databases = if runs.iter().any(|run| run.needs_database) {
+        let product = MariaDb::obtain().await?;
+        Some(TestDatabases::start(&product, &workspace).await?)
+    } else {
+        None
+    };
+    let mut result = Ok(());
+    for run in &runs {
+        result = repeat(run, databases.as_ref()).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    if let Some(databases) = databases {
+        databases.stop().await;
+    }
+    result
+}
+
+async fn repeat(run: &Run, databases: Option<&TestDatabases>) -> Result<()> {
+    for round in 1..=run.rounds {
+        console::say(&format!("round {round} of {}", run.rounds));
+        let mut command = command(run);
+        if let Some(databases) = databases {
+            databases.announce(&mut command);
+        }
+        child::run(&mut command, "the torture").await?;
+    }
+    Ok(())
+}
+
+/// The tests one after the other, their figures on the screen.
+fn command(run: &Run) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--test", run.target]);
+    for package in run.packages {
+        command.args(["-p", package]);
+    }
+    command.arg("--").args(run.filters);
+    command.args(["--nocapture", "--test-threads", "1"]);
+    if let Some((name, value)) = run.variable {
+        command.env(name, value.to_string());
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn runs(arguments: &[&str]) -> Vec<Run> {
+        let line = ["torture"].iter().chain(arguments);
+        let line = <Line as clap::Parser>::try_parse_from(line).unwrap();
+        line.options.promise.runs()
+    }
+
+    #[test]
+    fn deploys_are_as_many_as_asked_for() {
+        let [run] = <[Run; 1]>::try_from(runs(&["deploys", "--runs", "7"])).unwrap();
+        assert_eq!(run.variable, Some(("TRIPOD_TORTURE_DEPLOYS", 7)));
+        let command = command(&run);
+        let words: Vec<_> = command.as_std().get_args().collect();
+        assert!(
+            words
+                .windows(2)
+                .any(|pair| pair == ["-p", "qrcode-service"])
+        );
+        assert!(words.ends_with(&["--test-threads".as_ref(), "1".as_ref()]));
+    }
+
+    #[test]
+    fn only_what_needs_a_database_gets_one() {
+        for promise in ["database", "soak"] {
+            assert!(runs(&[promise]).iter().all(|run| run.needs_database));
+        }
+        assert!(runs(&["hostile"]).iter().all(|run| !run.needs_database));
+    }
+}
