@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 10);
+        assert_eq!(options(&[]).plan().len(), 11);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),
