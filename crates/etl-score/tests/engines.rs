@@ -110,7 +110,14 @@ fn both_engines_give_the_rows_of_the_engine_in_memory() {
 #[ignore = "needs Spark: cargo xtask test --only engines"]
 fn the_driver_on_spark_stays_out_of_zones_in_use() {
     let world = World::new();
-    world.put("part-0.jsonl", "{}\n");
+    let mut lines = Vec::new();
+    let options = generate::Options {
+        users: 100,
+        tweets: 500,
+        ..generate::Options::default()
+    };
+    generate::write(&options, &mut lines).unwrap();
+    world.put("part-0.jsonl", lines);
     world.clean();
     let zone = |name: &str| Place::local(world.path(name));
     let writer = Lock::exclusive(&zone("spark")).unwrap();
