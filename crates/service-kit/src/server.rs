@@ -314,6 +314,8 @@ impl<S: Service> Drop for Record<'_, S> {
             labels.nth(index).copied().unwrap_or_default()
         };
         if self.worker.access.takes(self.status, took) {
+            // So that the line names the trace.
+            let _within = self.span.as_ref().map(|span| span.log().enter());
             tracing::info!(
                 outcome = label(),
                 status = self.status.map(|status| status.as_u16()),

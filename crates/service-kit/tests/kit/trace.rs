@@ -102,6 +102,19 @@ fn a_traced_request_that_panics_is_told_from_one_that_was_answered() {
 }
 
 #[test]
+fn the_access_log_names_the_trace() {
+    let collector = Collector::start(Behaviour::Takes);
+    let service = traced(&collector, "0");
+    let headers = format!("{}\r\nX-Request-Timeout-Ms: 20", traceparent("01"));
+    assert_eq!(get(&service, "/slow?ms=600000", &headers).status, 503);
+    wait_until("the line names the trace", || {
+        let is_it =
+            |line: &String| line.contains(r#""outcome":"deadline""#) && line.contains(TRACE);
+        service.log().iter().any(is_it)
+    });
+}
+
+#[test]
 fn what_was_not_sent_is_sent_at_the_stop() {
     let collector = Collector::start(Behaviour::Takes);
     let mut service = traced(&collector, "1");
