@@ -314,14 +314,19 @@ impl<S: Service> Drop for Record<'_, S> {
             labels.nth(index).copied().unwrap_or_default()
         };
         if self.worker.access.takes(self.status, took) {
-            // So that the line names the trace.
-            let _within = self.span.as_ref().map(|span| span.log().enter());
-            tracing::info!(
-                outcome = label(),
-                status = self.status.map(|status| status.as_u16()),
-                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "request"
-            );
+            let tell = || {
+                tracing::info!(
+                    outcome = label(),
+                    status = self.status.map(|status| status.as_u16()),
+                    took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    "request"
+                );
+            };
+            // Within its span the line names the trace.
+            match &self.span {
+                Some(span) => span.log().in_scope(tell),
+                None => tell(),
+            }
         }
         if let Some(span) = &mut self.span {
             span.ended(label());
