@@ -29,6 +29,7 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 pub mod trace;
+mod turnstile;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

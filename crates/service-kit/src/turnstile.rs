@@ -1,0 +1,500 @@
+//! Where the reading stops when a worker is saturated.
+//!
+//! Whatever is read costs a reply, be it a refusal. So a worker that comes late to its own timer
+//! ([`crate::lag`]) stops accepting and reading: what clients send stays in the kernel's queues,
+//! which are bounded, and the sockets that have something wait here in turn. Each time that
+//! everything at hand has run, as many of them are called as keep the worker busy for some
+//! milliseconds. It never rests while one waits, so this costs no throughput, and while the worker
+//! is on time it costs a look at a flag for each read.
+//!
+//! Those that have waited longest are called first, as long as all of them wait less than a
+//! client's patience. When they do not, the queue would serve nobody in time: then those that came
+//! last are called first, and those whose clients have hung up meanwhile are closed unread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::metrics::{Counters, Gauges, Label as _, Metrics, WorkerCounters, WorkerGauge};
+
+/// How long a turn should take: long against what calling costs, short against what clients notice.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Sockets called in the first turn.
+const FIRST_TURN: usize = 32;
+
+/// And in any turn at most.
+const MAX_TURN: usize = 4096;
+
+/// Waiting longer than this is a queue that does not go away: a quarter of what most clients wait.
+const STANDING: Duration = Duration::from_millis(250);
+
+crate::labels! {
+    /// How a pause ended.
+    enum Pause {
+        /// The socket was read.
+        Read => "read",
+        /// The client had hung up, or the connection ended otherwise.
+        HungUp => "hung_up",
+    }
+}
+
+/// What all workers count in.
+#[derive(Clone, Debug)]
+pub(crate) struct PauseMetrics {
+    paused: Gauges,
+    ended: Counters,
+}
+
+impl PauseMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            paused: metrics.gauge(
+                "reads_paused",
+                "Connections that are not read although something has come, because the worker is saturated.",
+            ),
+            ended: metrics.counters(
+                "read_pauses_total",
+                "Pauses of connections that were not read at once, by how they ended.",
+                "end",
+                Pause::ALL,
+            ),
+        }
+    }
+}
+
+/// One worker's.
+#[derive(Debug)]
+pub(crate) struct Turnstile {
+    is_shut: Cell<bool>,
+    /// Whether it never shuts again, because the process ends.
+    is_over: Cell<bool>,
+    /// In the order of coming. As long as there are connections, but for some that ended.
+    queue: RefCell<VecDeque<Waiting>>,
+    waiting: Cell<u64>,
+    /// Whether a queue stands that does not go away.
+    is_standing: Cell<bool>,
+    turn: Cell<usize>,
+    /// Whether one connection may be accepted in this turn.
+    may_accept: Cell<bool>,
+    acceptor: RefCell<Option<Waker>>,
+    /// How late the worker was at last.
+    late: Cell<Duration>,
+    paused: WorkerGauge,
+    ended: WorkerCounters,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    seat: Rc<Seat>,
+    since: Instant,
+}
+
+/// One connection's place.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    stage: Cell<Stage>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Reads when something comes.
+    #[default]
+    Free,
+    /// Something came and is not read.
+    Waiting,
+    /// May read.
+    Called,
+    /// The connection has ended.
+    Gone,
+}
+
+impl Seat {
+    /// Whether something came that is not read.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.stage.get() == Stage::Waiting
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What a socket may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Read.
+    Read,
+    /// Take it for closed: nobody waits for the reply.
+    HungUp,
+}
+
+impl Turnstile {
+    pub(crate) fn new(metrics: &PauseMetrics, worker: usize) -> Self {
+        Self {
+            is_shut: Cell::new(false),
+            is_over: Cell::new(false),
+            queue: RefCell::default(),
+            waiting: Cell::new(0),
+            is_standing: Cell::new(false),
+            turn: Cell::new(FIRST_TURN),
+            may_accept: Cell::new(false),
+            acceptor: RefCell::default(),
+            late: Cell::new(Duration::ZERO),
+            paused: metrics.paused.worker(worker),
+            ended: metrics.ended.worker(worker),
+        }
+    }
+
+    /// Whether sockets wait for their turn.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_shut.get()
+    }
+
+    /// How late the worker came to what it should do, when that was last looked at.
+    pub(crate) fn late(&self) -> Duration {
+        self.late.get()
+    }
+
+    /// Notes how late the worker is.
+    pub(crate) fn set_late(&self, late: Duration) {
+        self.late.set(late);
+    }
+
+    /// From now on sockets wait.
+    pub(crate) fn shut(&self) {
+        if !self.is_over.get() {
+            self.is_shut.set(true);
+            self.turn.set(FIRST_TURN);
+        }
+    }
+
+    /// From now on sockets read as they like.
+    pub(crate) fn open(&self) {
+        self.is_shut.set(false);
+        self.is_standing.set(false);
+        loop {
+            let next = self.queue.borrow_mut().pop_front();
+            let Some(next) = next else { break };
+            self.call(&next.seat);
+        }
+        self.wake_acceptor();
+    }
+
+    /// Opens it for good: a stop has begun, and what was sent is to be answered.
+    pub(crate) fn open_for_good(&self) {
+        self.is_over.set(true);
+        self.open();
+    }
+
+    /// Everything at hand has run, which took so long: calls the next ones. Gives their number.
+    pub(crate) fn next_turn(&self, took: Duration, now: Instant) -> usize {
+        let mut turn = self.turn.get();
+        if took > TURN {
+            turn = (turn / 2).max(1);
+        } else if took < TURN / 2 {
+            turn = (turn * 2).min(MAX_TURN);
+        }
+        self.turn.set(turn);
+        let mut called = 0;
+        let mut queue = self.queue.borrow_mut();
+        while queue.front().is_some_and(|first| !first.seat.is_waiting()) {
+            queue.pop_front();
+        }
+        let oldest = queue
+            .front()
+            .map(|first| now.saturating_duration_since(first.since));
+        let is_standing = oldest.is_some_and(|waited| waited > STANDING);
+        self.is_standing.set(is_standing);
+        while called < turn {
+            let next = if is_standing {
+                queue.pop_back()
+            } else {
+                queue.pop_front()
+            };
+            let Some(next) = next else { break };
+            called += usize::from(self.call(&next.seat));
+        }
+        drop(queue);
+        self.may_accept.set(true);
+        self.wake_acceptor();
+        called
+    }
+
+    /// Lets one read, if it waits.
+    fn call(&self, seat: &Seat) -> bool {
+        let waits = seat.is_waiting();
+        if waits {
+            seat.stage.set(Stage::Called);
+            self.set_waiting(self.waiting.get().saturating_sub(1));
+            seat.wake();
+        }
+        waits
+    }
+
+    fn set_waiting(&self, waiting: u64) {
+        self.waiting.set(waiting);
+        self.paused.set(waiting);
+    }
+
+    /// Does work such as accepting while the turnstile is open, and once in each turn when not: a load
+    /// balancer's health check may come on a new connection.
+    pub(crate) async fn admit<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let done = std::future::poll_fn(|context| {
+            if self.is_shut.get() && !self.may_accept.get() {
+                *self.acceptor.borrow_mut() = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            work.as_mut().poll(context)
+        });
+        let done = done.await;
+        self.may_accept.set(false);
+        done
+    }
+
+    fn wake_acceptor(&self) {
+        if let Some(waker) = self.acceptor.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits, while the turnstile is shut, until a socket that has something is called.
+    pub(crate) fn poll_turn(
+        &self,
+        seat: &Rc<Seat>,
+        stream: &TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<Turn>> {
+        match seat.stage.get() {
+            Stage::Free => {
+                ready!(stream.poll_read_ready(context))?;
+                self.wait(seat, context, Instant::now());
+                Poll::Pending
+            }
+            Stage::Waiting => {
+                *seat.waker.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Stage::Called | Stage::Gone => {
+                seat.stage.set(Stage::Free);
+                if self.is_standing.get() && has_hung_up(stream, context) {
+                    self.ended.add_one(Pause::HungUp.index());
+                    return Poll::Ready(Ok(Turn::HungUp));
+                }
+                self.ended.add_one(Pause::Read.index());
+                Poll::Ready(Ok(Turn::Read))
+            }
+        }
+    }
+
+    fn wait(&self, seat: &Rc<Seat>, context: &Context<'_>, since: Instant) {
+        seat.stage.set(Stage::Waiting);
+        *seat.waker.borrow_mut() = Some(context.waker().clone());
+        let mut queue = self.queue.borrow_mut();
+        // Connections that ended in the middle of the queue.
+        if queue.len() >= 1024 && queue.len() as u64 >= 2 * self.waiting.get() {
+            queue.retain(|waiting| waiting.seat.is_waiting());
+        }
+        queue.push_back(Waiting {
+            seat: Rc::clone(seat),
+            since,
+        });
+        self.set_waiting(self.waiting.get() + 1);
+    }
+
+    /// The connection has ended.
+    pub(crate) fn leave(&self, seat: &Seat) {
+        if seat.is_waiting() {
+            self.set_waiting(self.waiting.get().saturating_sub(1));
+            self.ended.add_one(Pause::HungUp.index());
+        }
+        seat.stage.set(Stage::Gone);
+    }
+}
+
+/// Whether the client has closed, or shut its writing side, as far as the kernel has told.
+fn has_hung_up(stream: &TcpStream, context: &mut Context<'_>) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE));
+    let ready: Pin<&mut _> = ready;
+    matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn turnstile() -> (Metrics, Turnstile) {
+        let metrics = Metrics::new("test", 1);
+        let turnstile = Turnstile::new(&PauseMetrics::new(&metrics), 0);
+        (metrics, turnstile)
+    }
+
+    /// Has so many connections wait, one a millisecond.
+    fn waiting(turnstile: &Turnstile, count: u32, now: Instant) -> Vec<Rc<Seat>> {
+        let context = Context::from_waker(Waker::noop());
+        let seats = (0..count).map(|number| {
+            let seat = Rc::new(Seat::default());
+            turnstile.wait(&seat, &context, now + Duration::from_millis(1) * number);
+            seat
+        });
+        seats.collect()
+    }
+
+    fn called(seats: &[Rc<Seat>]) -> Vec<usize> {
+        let stages = seats.iter().enumerate();
+        let called = stages.filter(|(_, seat)| seat.stage.get() == Stage::Called);
+        called.map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn who_waits_longest_is_called_first_unless_the_queue_stands() {
+        let now = Instant::now();
+        for (later, expected) in [(100, [0, 1, 2, 3]), (1000, [46, 47, 48, 49])] {
+            let (_, turnstile) = turnstile();
+            turnstile.shut();
+            turnstile.turn.set(4);
+            let seats = waiting(&turnstile, 50, now);
+            let later = now + Duration::from_millis(later);
+            assert_eq!(turnstile.next_turn(TURN, later), 4);
+            assert_eq!(called(&seats), expected);
+        }
+    }
+
+    #[test]
+    fn turns_grow_and_shrink_with_the_time_they_take() {
+        let now = Instant::now();
+        let (_, turnstile) = turnstile();
+        turnstile.shut();
+        let _seats = waiting(&turnstile, 200, now);
+        assert_eq!(turnstile.next_turn(Duration::ZERO, now), 64);
+        assert_eq!(turnstile.next_turn(TURN * 2, now), 32);
+        for _ in 0..20 {
+            turnstile.next_turn(TURN * 2, now);
+        }
+        let _more = waiting(&turnstile, 10, now);
+        assert_eq!(turnstile.next_turn(TURN * 2, now), 1, "never none");
+    }
+
+    #[test]
+    fn whoever_left_is_not_waited_for() {
+        let now = Instant::now();
+        let (metrics, turnstile) = turnstile();
+        turnstile.shut();
+        let seats = waiting(&turnstile, 3000, now);
+        for seat in &seats[1..] {
+            turnstile.leave(seat);
+        }
+        let text = String::from_utf8(metrics.render()).unwrap();
+        assert!(text.contains("test_reads_paused 1\n"), "{text}");
+        let _more = waiting(&turnstile, 1, now);
+        assert_eq!(turnstile.queue.borrow().len(), 2, "nothing piles up");
+        turnstile.open_for_good();
+        assert_eq!(called(&seats), [0]);
+        turnstile.shut();
+        assert!(!turnstile.is_shut(), "over");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_accepted_while_it_is_shut_but_one_in_a_turn() {
+        let (_, turnstile) = turnstile();
+        assert_eq!(turnstile.admit(async { 1 }).await, 1);
+        turnstile.shut();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut first = pin!(turnstile.admit(async { 1 }));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        turnstile.next_turn(TURN, Instant::now());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(1));
+        let mut second = pin!(turnstile.admit(async { 2 }));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        turnstile.open();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(2));
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_bytes_is_no_trouble_and_one_with_bytes_waits() {
+        let (_, turnstile) = turnstile();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let seat = Rc::new(Seat::default());
+        turnstile.shut();
+        let mut context = Context::from_waker(Waker::noop());
+        // Of one that was just accepted the runtime supposes that there is something.
+        assert!(stream.try_read(&mut [0]).is_err());
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        assert!(!seat.is_waiting());
+        client.write_all(b"GET").await.unwrap();
+        stream.readable().await.unwrap();
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        assert!(seat.is_waiting());
+        client.shutdown().await.unwrap();
+        let closed = async {
+            loop {
+                if stream
+                    .ready(Interest::READABLE)
+                    .await
+                    .unwrap()
+                    .is_read_closed()
+                {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), closed)
+            .await
+            .unwrap();
+        // In a queue that goes away, who has said all it will say gets its reply.
+        turnstile.next_turn(TURN, Instant::now());
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::Read))));
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        turnstile.next_turn(TURN, Instant::now() + STANDING * 2);
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
+    }
+}
