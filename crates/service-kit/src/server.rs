@@ -240,6 +240,7 @@ struct OpenConnection<S> {
 impl<S> OpenConnection<S> {
     fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
         let (number, activity) = worker.open.enter();
+        worker.turnstile.welcome(activity.seat());
         worker.metrics.connections.set(worker.open.count());
         worker.metrics.accepted.add_one(0);
         Self {

@@ -7,9 +7,9 @@
 //! milliseconds. It never rests while one waits, so this costs no throughput, and while the worker
 //! is on time it costs a look at a flag for each read.
 //!
-//! Those that have waited longest are called first, as long as all of them wait less than a
-//! client's patience. When they do not, the queue would serve nobody in time: then those that came
-//! last are called first, and those whose clients have hung up meanwhile are closed unread.
+//! Those that have waited longest are called first, but whoever waits too long for most clients'
+//! patience steps back behind all others, or the queue would serve nobody in time. A part of each
+//! turn is theirs; those whose clients have hung up meanwhile are closed unread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -32,8 +32,11 @@ const FIRST_TURN: usize = 32;
 /// And in any turn at most.
 const MAX_TURN: usize = 4096;
 
-/// Waiting longer than this is a queue that does not go away: a quarter of what most clients wait.
-const STANDING: Duration = Duration::from_millis(250);
+/// Who waits longer steps back: half of what most clients wait.
+const TOO_LONG: Duration = Duration::from_millis(500);
+
+/// One of so many calls goes to those who stepped back, while there are others.
+const LATE_SHARE: usize = 4;
 
 crate::labels! {
     /// How a pause ended.
@@ -75,19 +78,61 @@ pub(crate) struct Turnstile {
     is_shut: Cell<bool>,
     /// Whether it never shuts again, because the process ends.
     is_over: Cell<bool>,
-    /// In the order of coming. As long as there are connections, but for some that ended.
-    queue: RefCell<VecDeque<Waiting>>,
+    queues: RefCell<Queues>,
     waiting: Cell<u64>,
-    /// Whether a queue stands that does not go away.
+    /// Whether some wait too long.
     is_standing: Cell<bool>,
     turn: Cell<usize>,
-    /// Whether one connection may be accepted in this turn.
-    may_accept: Cell<bool>,
+    /// Connections that may be accepted in this turn.
+    may_accept: Cell<usize>,
     acceptor: RefCell<Option<Waker>>,
     /// How late the worker was at last.
     late: Cell<Duration>,
     paused: WorkerGauge,
     ended: WorkerCounters,
+}
+
+/// Both in the order of coming, and with no more than there are connections, but for some that ended.
+#[derive(Debug, Default)]
+struct Queues {
+    usual: VecDeque<Waiting>,
+    /// Of those who stepped back.
+    late: VecDeque<Waiting>,
+    /// What the late ones have to their credit, in parts of a call.
+    credit: usize,
+}
+
+impl Queues {
+    /// Has those who wait too long step back.
+    fn step_back(&mut self, now: Instant) {
+        while let Some(first) = self.usual.front()
+            && now.saturating_duration_since(first.since) > TOO_LONG
+            && let Some(first) = self.usual.pop_front()
+        {
+            self.late.push_back(first);
+        }
+    }
+
+    /// Who is next.
+    fn next(&mut self) -> Option<Waiting> {
+        if self.late.is_empty() || (self.credit < LATE_SHARE - 1 && !self.usual.is_empty()) {
+            self.credit += 1;
+            self.usual.pop_front()
+        } else {
+            self.credit = 0;
+            self.late.pop_front()
+        }
+    }
+
+    /// Forgets connections that ended, when they are the most.
+    fn tidy(&mut self, waiting: u64) {
+        let len = self.usual.len() + self.late.len();
+        if len >= 1024 && len as u64 >= 2 * waiting {
+            for queue in [&mut self.usual, &mut self.late] {
+                queue.retain(|waiting| waiting.seat.is_waiting());
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -112,6 +157,8 @@ enum Stage {
     Waiting,
     /// May read.
     Called,
+    /// May read, as it was just accepted.
+    New,
     /// The connection has ended.
     Gone,
 }
@@ -143,11 +190,11 @@ impl Turnstile {
         Self {
             is_shut: Cell::new(false),
             is_over: Cell::new(false),
-            queue: RefCell::default(),
+            queues: RefCell::default(),
             waiting: Cell::new(0),
             is_standing: Cell::new(false),
             turn: Cell::new(FIRST_TURN),
-            may_accept: Cell::new(false),
+            may_accept: Cell::new(0),
             acceptor: RefCell::default(),
             late: Cell::new(Duration::ZERO),
             paused: metrics.paused.worker(worker),
@@ -183,7 +230,7 @@ impl Turnstile {
         self.is_shut.set(false);
         self.is_standing.set(false);
         loop {
-            let next = self.queue.borrow_mut().pop_front();
+            let next = self.queues.borrow_mut().next();
             let Some(next) = next else { break };
             self.call(&next.seat);
         }
@@ -206,26 +253,15 @@ impl Turnstile {
         }
         self.turn.set(turn);
         let mut called = 0;
-        let mut queue = self.queue.borrow_mut();
-        while queue.front().is_some_and(|first| !first.seat.is_waiting()) {
-            queue.pop_front();
-        }
-        let oldest = queue
-            .front()
-            .map(|first| now.saturating_duration_since(first.since));
-        let is_standing = oldest.is_some_and(|waited| waited > STANDING);
-        self.is_standing.set(is_standing);
+        let mut queues = self.queues.borrow_mut();
+        queues.step_back(now);
+        self.is_standing.set(!queues.late.is_empty());
         while called < turn {
-            let next = if is_standing {
-                queue.pop_back()
-            } else {
-                queue.pop_front()
-            };
-            let Some(next) = next else { break };
+            let Some(next) = queues.next() else { break };
             called += usize::from(self.call(&next.seat));
         }
-        drop(queue);
-        self.may_accept.set(true);
+        drop(queues);
+        self.may_accept.set((turn / 2).max(1));
         self.wake_acceptor();
         called
     }
@@ -246,20 +282,27 @@ impl Turnstile {
         self.paused.set(waiting);
     }
 
-    /// Does work such as accepting while the turnstile is open, and once in each turn when not: a load
-    /// balancer's health check may come on a new connection.
+    /// Accepts while the turnstile is open, and not more than half a turn in each turn when not: a load
+    /// balancer's health check comes on a new connection.
     pub(crate) async fn admit<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         let done = std::future::poll_fn(|context| {
-            if self.is_shut.get() && !self.may_accept.get() {
+            if self.is_shut.get() && self.may_accept.get() == 0 {
                 *self.acceptor.borrow_mut() = Some(context.waker().clone());
                 return Poll::Pending;
             }
             work.as_mut().poll(context)
         });
         let done = done.await;
-        self.may_accept.set(false);
+        self.may_accept.set(self.may_accept.get().saturating_sub(1));
         done
+    }
+
+    /// A connection was accepted; so few are while the turnstile is shut that they need not wait.
+    pub(crate) fn welcome(&self, seat: &Seat) {
+        if self.is_shut.get() {
+            seat.stage.set(Stage::New);
+        }
     }
 
     fn wake_acceptor(&self) {
@@ -285,6 +328,11 @@ impl Turnstile {
                 *seat.waker.borrow_mut() = Some(context.waker().clone());
                 Poll::Pending
             }
+            Stage::New => {
+                ready!(stream.poll_read_ready(context))?;
+                seat.stage.set(Stage::Free);
+                Poll::Ready(Ok(Turn::Read))
+            }
             Stage::Called | Stage::Gone => {
                 seat.stage.set(Stage::Free);
                 if self.is_standing.get() && has_hung_up(stream, context) {
@@ -300,12 +348,9 @@ impl Turnstile {
     fn wait(&self, seat: &Rc<Seat>, context: &Context<'_>, since: Instant) {
         seat.stage.set(Stage::Waiting);
         *seat.waker.borrow_mut() = Some(context.waker().clone());
-        let mut queue = self.queue.borrow_mut();
-        // Connections that ended in the middle of the queue.
-        if queue.len() >= 1024 && queue.len() as u64 >= 2 * self.waiting.get() {
-            queue.retain(|waiting| waiting.seat.is_waiting());
-        }
-        queue.push_back(Waiting {
+        let mut queues = self.queues.borrow_mut();
+        queues.tidy(self.waiting.get());
+        queues.usual.push_back(Waiting {
             seat: Rc::clone(seat),
             since,
         });
@@ -373,15 +418,20 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_longest_is_called_first_unless_the_queue_stands() {
+    fn who_waits_longest_is_called_first_but_for_those_who_wait_too_long() {
         let now = Instant::now();
-        for (later, expected) in [(100, [0, 1, 2, 3]), (1000, [46, 47, 48, 49])] {
+        // One came each millisecond.
+        for (later, expected) in [
+            (100, vec![0, 1, 2, 3, 4, 5, 6, 7]),
+            (520, vec![0, 1, 20, 21, 22, 23, 24, 25]),
+            (1000, vec![0, 1, 2, 3, 4, 5, 6, 7]),
+        ] {
             let (_, turnstile) = turnstile();
             turnstile.shut();
-            turnstile.turn.set(4);
+            turnstile.turn.set(8);
             let seats = waiting(&turnstile, 50, now);
             let later = now + Duration::from_millis(later);
-            assert_eq!(turnstile.next_turn(TURN, later), 4);
+            assert_eq!(turnstile.next_turn(TURN, later), 8);
             assert_eq!(called(&seats), expected);
         }
     }
@@ -413,7 +463,9 @@ mod tests {
         let text = String::from_utf8(metrics.render()).unwrap();
         assert!(text.contains("test_reads_paused 1\n"), "{text}");
         let _more = waiting(&turnstile, 1, now);
-        assert_eq!(turnstile.queue.borrow().len(), 2, "nothing piles up");
+        let queues = turnstile.queues.take();
+        assert_eq!(queues.usual.len(), 2, "nothing piles up");
+        turnstile.queues.replace(queues);
         turnstile.open_for_good();
         assert_eq!(called(&seats), [0]);
         turnstile.shut();
@@ -421,7 +473,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_accepted_while_it_is_shut_but_one_in_a_turn() {
+    async fn nothing_is_accepted_while_it_is_shut_but_half_a_turn_in_each() {
         let (_, turnstile) = turnstile();
         assert_eq!(turnstile.admit(async { 1 }).await, 1);
         turnstile.shut();
@@ -430,6 +482,7 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         let mut first = pin!(turnstile.admit(async { 1 }));
         assert!(first.as_mut().poll(&mut context).is_pending());
+        turnstile.turn.set(3);
         turnstile.next_turn(TURN, Instant::now());
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(1));
@@ -493,7 +546,8 @@ mod tests {
                 .poll_turn(&seat, &stream, &mut context)
                 .is_pending()
         );
-        turnstile.next_turn(TURN, Instant::now() + STANDING * 2);
+        turnstile.next_turn(TURN, Instant::now());
+        turnstile.is_standing.set(true);
         let turn = turnstile.poll_turn(&seat, &stream, &mut context);
         assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
     }

@@ -4,6 +4,7 @@ mod cli;
 mod hostile;
 mod http;
 mod operators;
+mod overload;
 mod stop;
 mod support;
 mod trace;
