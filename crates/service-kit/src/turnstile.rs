@@ -80,7 +80,9 @@ pub(crate) struct Turnstile {
     is_over: Cell<bool>,
     queues: RefCell<Queues>,
     waiting: Cell<u64>,
-    /// Whether some wait too long.
+    /// Since when it is shut.
+    since: Cell<Option<Instant>>,
+    /// Whether that is so long that who has hung up is taken for one who gave up.
     is_standing: Cell<bool>,
     turn: Cell<usize>,
     /// Connections that may be accepted in this turn.
@@ -157,7 +159,7 @@ enum Stage {
     Waiting,
     /// May read.
     Called,
-    /// May read, as it was just accepted.
+    /// Was just accepted: goes before the others once.
     New,
     /// The connection has ended.
     Gone,
@@ -192,6 +194,7 @@ impl Turnstile {
             is_over: Cell::new(false),
             queues: RefCell::default(),
             waiting: Cell::new(0),
+            since: Cell::new(None),
             is_standing: Cell::new(false),
             turn: Cell::new(FIRST_TURN),
             may_accept: Cell::new(0),
@@ -229,6 +232,7 @@ impl Turnstile {
     pub(crate) fn open(&self) {
         self.is_shut.set(false);
         self.is_standing.set(false);
+        self.since.set(None);
         loop {
             let next = self.queues.borrow_mut().next();
             let Some(next) = next else { break };
@@ -255,7 +259,10 @@ impl Turnstile {
         let mut called = 0;
         let mut queues = self.queues.borrow_mut();
         queues.step_back(now);
-        self.is_standing.set(!queues.late.is_empty());
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        self.is_standing
+            .set(now.saturating_duration_since(since) > TOO_LONG);
         while called < turn {
             let Some(next) = queues.next() else { break };
             called += usize::from(self.call(&next.seat));
@@ -298,7 +305,7 @@ impl Turnstile {
         done
     }
 
-    /// A connection was accepted; so few are while the turnstile is shut that they need not wait.
+    /// A connection was accepted; so few are while the turnstile is shut that they go before the rest.
     pub(crate) fn welcome(&self, seat: &Seat) {
         if self.is_shut.get() {
             seat.stage.set(Stage::New);
@@ -330,8 +337,9 @@ impl Turnstile {
             }
             Stage::New => {
                 ready!(stream.poll_read_ready(context))?;
-                seat.stage.set(Stage::Free);
-                Poll::Ready(Ok(Turn::Read))
+                // Among the next: by then the kernel has told whether the client is still there.
+                self.wait(seat, context, Instant::now());
+                Poll::Pending
             }
             Stage::Called | Stage::Gone => {
                 seat.stage.set(Stage::Free);
@@ -346,14 +354,19 @@ impl Turnstile {
     }
 
     fn wait(&self, seat: &Rc<Seat>, context: &Context<'_>, since: Instant) {
-        seat.stage.set(Stage::Waiting);
+        let is_new = seat.stage.replace(Stage::Waiting) == Stage::New;
         *seat.waker.borrow_mut() = Some(context.waker().clone());
         let mut queues = self.queues.borrow_mut();
         queues.tidy(self.waiting.get());
-        queues.usual.push_back(Waiting {
+        let waiting = Waiting {
             seat: Rc::clone(seat),
             since,
-        });
+        };
+        if is_new {
+            queues.usual.push_front(waiting);
+        } else {
+            queues.usual.push_back(waiting);
+        }
         self.set_waiting(self.waiting.get() + 1);
     }
 
