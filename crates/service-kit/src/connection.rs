@@ -76,6 +76,12 @@ impl Activity {
         self.stage.get() == Stage::Awaiting && !self.seat.is_waiting()
     }
 
+    /// Ends the connection as it is.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn cut(&self) {
+        self.evicted.notify_one();
+    }
+
     /// Waits until the connection is told to make room for others.
     pub(crate) async fn evicted(&self) {
         self.evicted.notified().await;

@@ -13,6 +13,8 @@ pub mod compute;
 pub mod config;
 mod connection;
 pub mod drain;
+#[cfg(feature = "fault-injection")]
+mod faults;
 pub mod health;
 mod lag;
 pub mod limits;

@@ -18,6 +18,8 @@ use crate::cli::{self, Command, CommandLine};
 use crate::compute::ComputePool;
 use crate::config::{self, Effective, Mistakes, Reader, Setting};
 use crate::drain::{self, Drain, Phase, Stop, StopSignals};
+#[cfg(feature = "fault-injection")]
+use crate::faults::Faults;
 use crate::health::Health;
 use crate::limits::WorkerLimits;
 use crate::metrics::{Label, Metrics};
@@ -41,6 +43,7 @@ pub fn main<S: Service>() -> ExitCode {
     let program = format!("{}-service", S::NAME);
     let all: Vec<&Setting> = settings::COMMON
         .iter()
+        .chain(settings::OF_THIS_BUILD)
         .chain(S::SETTINGS)
         .copied()
         .collect();
@@ -209,6 +212,8 @@ async fn run<S: Service>(
     };
     let shared = Arc::new(S::prepare(config, &setup));
     let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
+    #[cfg(feature = "fault-injection")]
+    let faults = common.faults.then(|| Faults::new(&metrics));
     let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
     let admin = Admin {
@@ -219,6 +224,8 @@ async fn run<S: Service>(
         version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
         level,
+        #[cfg(feature = "fault-injection")]
+        faults: faults.clone(),
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
@@ -238,6 +245,8 @@ async fn run<S: Service>(
                 health: health.clone(),
                 metrics: request_metrics.clone(),
                 tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
+                #[cfg(feature = "fault-injection")]
+                faults: faults.as_ref().map(|faults| faults.worker(index)),
             });
     let (threads, mut ends) = start_workers::<S>(parts, &shared)?;
     tracing::info!(

@@ -121,6 +121,8 @@ pub(crate) struct WorkerParts {
     pub(crate) health: Health,
     pub(crate) metrics: RequestMetrics,
     pub(crate) tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: Option<crate::faults::WorkerFaults>,
 }
 
 struct Worker<S> {
@@ -135,6 +137,8 @@ struct Worker<S> {
     metrics: WorkerMetrics,
     access: AccessLog,
     tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    faults: Option<crate::faults::WorkerFaults>,
 }
 
 /// Serves until the drain says so, then finishes what is in hand.
@@ -168,6 +172,8 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         metrics: parts.metrics.worker(parts.index),
         access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
+        #[cfg(feature = "fault-injection")]
+        faults: parts.faults,
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
@@ -326,6 +332,8 @@ struct Record<'a, S: Service> {
     status: Option<StatusCode>,
     /// Only of a request that is traced. Ends after all else was told about the request.
     span: Option<Box<trace::Span>>,
+    #[cfg(feature = "fault-injection")]
+    activity: &'a Activity,
 }
 
 impl<S: Service> Drop for Record<'_, S> {
@@ -386,6 +394,8 @@ async fn respond<S: Service>(
             .tracer
             .as_ref()
             .and_then(|tracer| tracer.start(&head)),
+        #[cfg(feature = "fault-injection")]
+        activity: &activity,
     };
     activity.begin(record.started);
     let reply = worker.reply(&head, &mut record).await;
@@ -443,6 +453,12 @@ impl<S: Service> Worker<S> {
         };
         if let Some(span) = &mut record.span {
             span.matched(path);
+        }
+        #[cfg(feature = "fault-injection")]
+        if let Some(faults) = &self.faults
+            && let Some(reply) = faults.inject(record.activity).await
+        {
+            return reply;
         }
         let span = record.span.as_deref();
         let call = self.app.call(route, Request::new(head, span));

@@ -110,6 +110,12 @@ pub const COMMON: &[&Setting] = &[
     &trace::TRACE_SAMPLE,
 ];
 
+/// Settings that only some builds have.
+pub(crate) const OF_THIS_BUILD: &[&Setting] = &[
+    #[cfg(feature = "fault-injection")]
+    &crate::faults::FAULT_INJECTION,
+];
+
 /// The common settings, parsed.
 #[derive(Clone, Debug)]
 pub struct Common {
@@ -131,6 +137,8 @@ pub struct Common {
     pub(crate) log_format: LogFormat,
     pub(crate) access: access::Settings,
     pub(crate) trace: trace::Settings,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: bool,
 }
 
 impl Common {
@@ -153,6 +161,8 @@ impl Common {
         let log_format = reader.value(&LOG_FORMAT, telemetry::log_format);
         let access = access::Settings::read(reader);
         let trace = trace::Settings::read(reader);
+        #[cfg(feature = "fault-injection")]
+        let faults = reader.value(&crate::faults::FAULT_INJECTION, crate::faults::switch);
         if let (Some(listen), Some(admin)) = (listen_addr, admin_addr)
             && listen == admin
             && listen.port() != 0
@@ -180,6 +190,8 @@ impl Common {
             log_format: log_format?,
             access: access?,
             trace: trace?,
+            #[cfg(feature = "fault-injection")]
+            faults: faults?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The kit as its clients and operators see it, through a running program.
 
 mod cli;
+mod faults;
 mod hostile;
 mod http;
 mod operators;
