@@ -177,13 +177,26 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use twitter_core::record::PACK_VERSION;
+    use twitter_core::table::MAX_PART_BYTES;
+
     use super::*;
 
-    /// Counts what happens; a query for user 1 never ends, one for user 2 fails.
+    /// Counts what happens; a query for user 1 never ends, one for user 2 fails, user 4 has a pack in
+    /// two parts.
     #[derive(Clone, Debug, Default)]
     struct Fake {
         connected: Arc<AtomicUsize>,
         pinged: Arc<AtomicUsize>,
+    }
+
+    /// As much of a pack as joining its parts looks at: version and length.
+    fn large() -> Vec<u8> {
+        let mut pack = vec![0; MAX_PART_BYTES + 64];
+        pack[0] = PACK_VERSION;
+        let len = u32::try_from(pack.len()).unwrap();
+        pack[8..12].copy_from_slice(&len.to_le_bytes());
+        pack
     }
 
     impl Driver for Fake {
@@ -203,7 +216,24 @@ mod tests {
             match wanted {
                 Wanted::FirstParts([1]) => std::future::pending().await,
                 Wanted::FirstParts([2]) => Err(StoreError::Failed("no".into())),
-                _ => Ok(Found::default()),
+                Wanted::FirstParts([4, 6]) => {
+                    let mut found = Found::default();
+                    found.push(4, 0, &large()[..MAX_PART_BYTES]);
+                    let mut small = large();
+                    small.truncate(64);
+                    small[8..12].copy_from_slice(&64_u32.to_le_bytes());
+                    found.push(6, 0, &small);
+                    Ok(found)
+                }
+                Wanted::All(4) => {
+                    let mut found = Found::default();
+                    for (number, part) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
+                        found.push(4, number, part);
+                    }
+                    Ok(found)
+                }
+                Wanted::All(user_id) => panic!("all of user {user_id} came at once"),
+                Wanted::FirstParts(_) => Ok(Found::default()),
             }
         }
     }
@@ -213,6 +243,18 @@ mod tests {
         connect: Duration::from_millis(50),
         query: Duration::from_millis(50),
     };
+
+    #[tokio::test]
+    async fn a_pack_in_parts_is_asked_for_as_a_whole() {
+        let pool = new(Fake::default(), 1, DEADLINES);
+        let wanted = Wanted::FirstParts(&[4, 6]);
+        let mut found = rows(&pool, wanted, DEADLINES).await.unwrap();
+        for (user_id, len) in [(4, large().len()), (6, 64)] {
+            let rows = found.take(user_id).unwrap();
+            let pack = rows.parts.unwrap().finish().unwrap();
+            assert_eq!(pack.len(), len, "user {user_id}");
+        }
+    }
 
     #[tokio::test]
     async fn a_connection_is_reused_without_a_ping() {

@@ -100,7 +100,8 @@ impl Found {
 /// What the table holds under one `user_id`, gathered row by row.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    parts: Option<Joiner>,
+    /// Of the pack, as far as they came.
+    pub(crate) parts: Option<Joiner>,
     meta: Option<Vec<u8>>,
 }
 
