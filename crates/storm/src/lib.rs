@@ -8,7 +8,7 @@
 //!   failure names one, and the test begins with it when it is run again with this variable.
 //!
 //! Each execution says what it reached (the rule that was broken, or nothing). A storm fails when one
-//! panics or takes a minute, and when the memory of the process under test grows.
+//! panics or takes a minute, and, where it runs alone, when the memory of the process under test grows.
 //!
 //! ```
 //! let storm = storm::run("bytes", 1_000, |seed| {
@@ -160,8 +160,10 @@ pub fn run_against<S>(
     }
     if let (Some(before), Some(after)) = (before, after) {
         eprintln!("{name}: {before} kB resident after the first part, {after} kB at the end");
+        // In the suite other tests may run beside it in the same process.
+        let is_alone = std::env::var_os("TRIPOD_TORTURE_FUZZ").is_some();
         assert!(
-            after < before + GROWTH_KB,
+            !is_alone || after < before + GROWTH_KB,
             "{name}: a leak: {before} kB, {after} kB"
         );
     }
