@@ -3,7 +3,9 @@
 mod cli;
 mod hostile;
 mod http;
+mod network;
 mod operators;
 mod stop;
+mod storm;
 mod support;
 mod trace;
