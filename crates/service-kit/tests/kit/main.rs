@@ -1,9 +1,11 @@
 //! The kit as its clients and operators see it, through a running program.
 
 mod cli;
+mod faults;
 mod hostile;
 mod http;
 mod operators;
+mod overload;
 mod stop;
 mod support;
 mod trace;
