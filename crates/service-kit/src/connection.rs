@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use crate::turnstile::{Seat, Turn, Turnstile};
 
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
@@ -38,6 +40,7 @@ pub(crate) struct Activity {
     /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
     waiting: Cell<Option<(u32, Instant)>>,
     evicted: Notify,
+    seat: Rc<Seat>,
 }
 
 impl Activity {
@@ -48,6 +51,7 @@ impl Activity {
             flushes: Cell::new(0),
             waiting: Cell::new(None),
             evicted: Notify::new(),
+            seat: Rc::default(),
         }
     }
 
@@ -83,6 +87,22 @@ impl Activity {
                 false
             }
         }
+    }
+
+    /// Its place when the worker is saturated.
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Whether it owes nothing: no request is in hand, and none waits to be read.
+    fn idles(&self) -> bool {
+        self.stage.get() == Stage::Awaiting && !self.seat.is_waiting()
+    }
+
+    /// Ends the connection as it is.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn cut(&self) {
+        self.evicted.notify_one();
     }
 
     /// Waits until the connection is told to make room for others.
@@ -135,7 +155,7 @@ impl Connections {
         let open = self.open.borrow();
         let mut idlers: Vec<_> = open
             .values()
-            .filter(|one| one.stage.get() == Stage::Awaiting && one.last.get().elapsed() >= idle)
+            .filter(|one| one.idles() && one.last.get().elapsed() >= idle)
             .collect();
         idlers.sort_by_key(|one| one.last.get());
         idlers.truncate((open.len() / 8).max(1));
@@ -155,16 +175,22 @@ impl Connections {
     }
 }
 
-/// A socket that notes when a reply has gone out.
+/// A socket that notes when a reply has gone out, and waits for its turn to read when the worker is
+/// saturated.
 #[derive(Debug)]
 pub(crate) struct Watched {
     stream: TcpStream,
     activity: Rc<Activity>,
+    turnstile: Rc<Turnstile>,
 }
 
 impl Watched {
-    pub(crate) fn new(stream: TcpStream, activity: Rc<Activity>) -> Self {
-        Self { stream, activity }
+    pub(crate) fn new(stream: TcpStream, activity: Rc<Activity>, turnstile: Rc<Turnstile>) -> Self {
+        Self {
+            stream,
+            activity,
+            turnstile,
+        }
     }
 }
 
@@ -174,6 +200,14 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turnstile.is_shut() {
+            let seat = &self.activity.seat;
+            match ready!(self.turnstile.poll_turn(seat, &self.stream, context))? {
+                Turn::Read => {}
+                // Nothing read is the end.
+                Turn::HungUp => return Poll::Ready(Ok(())),
+            }
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::TcpListener as StdListener;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +25,8 @@ use crate::access::AccessLog;
 use crate::connection::{Activity, Connections, Watched};
 use crate::drain::{Phase, Watch};
 use crate::health::Health;
-use crate::limits::{self, HEADER_BYTES, InFlight, WorkerLimits};
+use crate::lag;
+use crate::limits::{self, Adaptive, HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
 use crate::metrics::{
     Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
@@ -32,6 +35,7 @@ use crate::request::Request;
 use crate::respond::{KitOutcome, Outcome, Reply};
 use crate::spread::Spread;
 use crate::trace::{self, Tracer};
+use crate::turnstile::{PauseMetrics, Turnstile};
 
 /// How long a new connection waits for a place before others are looked at.
 const CROWDED_LOOK: Duration = Duration::from_millis(250);
@@ -48,6 +52,9 @@ pub(crate) struct RequestMetrics {
     requests: Counters,
     durations: Durations,
     in_flight: Gauges,
+    in_flight_limit: Gauges,
+    pauses: PauseMetrics,
+    lag: Durations,
     connections: Gauges,
     accepted: Counters,
     log_dropped: Counters,
@@ -68,6 +75,12 @@ impl RequestMetrics {
                 "Time from a request's head to its reply, in seconds.",
             ),
             in_flight: metrics.gauge("requests_in_flight", "Requests in hand."),
+            in_flight_limit: metrics.gauge(
+                "requests_waiting_limit",
+                "Requests that may wait for what they need at a time, by their latency.",
+            ),
+            pauses: PauseMetrics::new(metrics),
+            lag: lag::family(metrics),
             connections: metrics.gauge("connections", "Open connections."),
             accepted: metrics.counters(
                 "connections_accepted_total",
@@ -111,18 +124,24 @@ pub(crate) struct WorkerParts {
     pub(crate) health: Health,
     pub(crate) metrics: RequestMetrics,
     pub(crate) tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: Option<crate::faults::WorkerFaults>,
 }
 
 struct Worker<S> {
     app: S,
     limits: WorkerLimits,
     in_flight: InFlight,
+    waiting: Adaptive,
+    turnstile: Rc<Turnstile>,
     open: Connections,
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
     access: AccessLog,
     tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    faults: Option<crate::faults::WorkerFaults>,
 }
 
 /// Serves until the drain says so, then finishes what is in hand.
@@ -130,9 +149,22 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     let listener = TcpListener::from_std(parts.listener)?;
     let limits = parts.limits;
     let mut drain = parts.drain;
+    let turnstile = Rc::new(Turnstile::new(&parts.metrics.pauses, parts.index));
+    tokio::task::spawn_local(lag::measure(
+        parts.metrics.lag.worker(parts.index),
+        Rc::clone(&turnstile),
+        limits.pause_reads,
+    ));
     let worker = Rc::new(Worker {
         app,
         limits,
+        waiting: Adaptive::new(
+            limits.least_in_flight,
+            limits.in_flight,
+            Instant::now(),
+            parts.metrics.in_flight_limit.worker(parts.index),
+        ),
+        turnstile,
         in_flight: InFlight::new(
             limits.in_flight,
             parts.metrics.in_flight.worker(parts.index),
@@ -143,6 +175,8 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         metrics: parts.metrics.worker(parts.index),
         access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
+        #[cfg(feature = "fault-injection")]
+        faults: parts.faults,
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
@@ -150,7 +184,8 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
-            Some((listener::accept(&listener).await, slot))
+            let stream = worker.turnstile.admit(listener::accept(&listener)).await;
+            Some((stream, slot))
         };
         let mine = tokio::select! {
             biased;
@@ -163,6 +198,8 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             spawn_connection(&worker, stream, slot, drain.clone());
         }
     }
+
+    worker.turnstile.open_for_good();
 
     // What the others handed over before they knew.
     spread.inbox.close();
@@ -214,6 +251,7 @@ struct OpenConnection<S> {
 impl<S> OpenConnection<S> {
     fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
         let (number, activity) = worker.open.enter();
+        worker.turnstile.welcome(activity.seat());
         worker.metrics.connections.set(worker.open.count());
         worker.metrics.accepted.add_one(0);
         Self {
@@ -229,6 +267,7 @@ impl<S> Drop for OpenConnection<S> {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.open.leave(self.number);
+        worker.turnstile.leave(self.activity.seat());
         worker.metrics.connections.set(worker.open.count());
     }
 }
@@ -240,7 +279,8 @@ async fn serve_connection<S: Service>(
 ) {
     let worker = &open.worker;
     let activity = &open.activity;
-    let stream = Watched::new(stream, Rc::clone(activity));
+    let turnstile = Rc::clone(&worker.turnstile);
+    let stream = Watched::new(stream, Rc::clone(activity), turnstile);
     let service = service_fn(|request| respond(Rc::clone(worker), Rc::clone(activity), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -297,6 +337,8 @@ struct Record<'a, S: Service> {
     status: Option<StatusCode>,
     /// Only of a request that is traced. Ends after all else was told about the request.
     span: Option<Box<trace::Span>>,
+    #[cfg(feature = "fault-injection")]
+    activity: &'a Activity,
 }
 
 impl<S: Service> Drop for Record<'_, S> {
@@ -357,6 +399,8 @@ async fn respond<S: Service>(
             .tracer
             .as_ref()
             .and_then(|tracer| tracer.start(&head)),
+        #[cfg(feature = "fault-injection")]
+        activity: &activity,
     };
     activity.begin(record.started);
     let reply = worker.reply(&head, &mut record).await;
@@ -428,20 +472,56 @@ impl<S: Service> Worker<S> {
         if let Some(span) = &mut record.span {
             span.matched(path);
         }
+        #[cfg(feature = "fault-injection")]
+        if let Some(faults) = &self.faults
+            && let Some(reply) = faults.inject(record.activity).await
+        {
+            return reply;
+        }
         let span = record.span.as_deref();
         let call = self.app.call(route, Request::new(head, span));
-        // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (record.started + patience).into();
         let reply = match span {
-            None => tokio::time::timeout_at(deadline, call).await,
+            None => self.answer(pin!(call), record.started, patience).await,
             // Boxed, so that only the few that are traced pay for the room.
             Some(span) => {
-                let call = Box::pin(call.instrument(span.log().clone()));
-                tokio::time::timeout_at(deadline, call).await
+                let mut call = Box::pin(call.instrument(span.log().clone()));
+                self.answer(call.as_mut(), record.started, patience).await
             }
         };
         drop(place);
-        reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
+        reply
+    }
+
+    /// The reply of a handler, if it is there at once or there is room for one more that waits.
+    async fn answer(
+        &self,
+        mut call: Pin<&mut impl Future<Output = Reply>>,
+        started: Instant,
+        patience: Duration,
+    ) -> Reply {
+        // Most replies are: those take no place, no timer and no second look at the clock.
+        let at_once = std::future::poll_fn(|context| {
+            Poll::Ready(match call.as_mut().poll(context) {
+                Poll::Ready(reply) => Some(reply),
+                Poll::Pending => None,
+            })
+        });
+        if let Some(reply) = at_once.await {
+            return reply;
+        }
+        let Some(waiting) = self.waiting.enter() else {
+            return Reply::shed(KitOutcome::Shed, "too many requests wait\n");
+        };
+        let deadline = (started + patience).into();
+        let Ok(reply) = tokio::time::timeout_at(deadline, call).await else {
+            return Reply::shed(KitOutcome::Deadline, "no answer in time\n");
+        };
+        let now = Instant::now();
+        // It came to the worker at least twice: with its head and with what it waited for.
+        let late = self.turnstile.late() * 2;
+        let took = now.saturating_duration_since(started);
+        waiting.answered(took.saturating_sub(late), now);
+        reply
     }
 
     fn readiness(&self, method: &Method) -> Reply {

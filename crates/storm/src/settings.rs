@@ -88,6 +88,8 @@ pub const COMMON: &[Known] = &[
     optional("SEND_DEADLINE_MS", POSITIVE_MILLIS),
     optional("MAX_CONNECTIONS", Rule::Number(1, 1_000_000)),
     optional("MAX_IN_FLIGHT", Rule::Number(1, 1_000_000)),
+    optional("MIN_IN_FLIGHT", Rule::Number(1, 1_000_000)),
+    optional("PAUSE_READS_MS", MILLIS),
     optional(
         "LOG_LEVEL",
         Rule::Of(

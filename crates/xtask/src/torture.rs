@@ -1,6 +1,8 @@
 //! `cargo xtask torture`: the promises of docs/reliability.md, tried for longer than a test run has
 //! time for. The suite holds the same tests in short; a variable makes them long.
 
+mod overload;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ pub(crate) struct Options {
     minutes: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Promise {
     /// Replace each service under steady load; no request may be lost, doubled or wrong
     Deploys {
@@ -55,6 +57,21 @@ enum Promise {
         /// How many, for each storm of the layer
         #[arg(long, visible_alias = "runs", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
         executions: u32,
+    },
+    /// Ask each service for up to three times what it can do
+    Overload {
+        /// These only
+        #[arg(long, value_name = "SERVICE", num_args = 1..)]
+        only: Vec<overload::Subject>,
+        /// How often each
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        rounds: u32,
+        /// How long at each rate
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=600))]
+        seconds: u32,
+        /// Measure the programs as they were built last
+        #[arg(long)]
+        no_build: bool,
     },
     /// Be every hostile client
     Hostile {
@@ -128,8 +145,8 @@ struct Run {
 
 impl Promise {
     /// What is run for it.
-    fn runs(self) -> Vec<Run> {
-        match self {
+    fn runs(&self) -> Vec<Run> {
+        match *self {
             Self::Deploys { runs } => vec![Run {
                 packages: &SERVICES,
                 tests: Tests::Named("service"),
@@ -174,6 +191,8 @@ impl Promise {
                 };
                 storms.map(run).collect()
             }
+            // No tests: a measurement.
+            Self::Overload { .. } => Vec::new(),
             Self::Hostile {
                 rounds,
                 connections,
@@ -211,6 +230,24 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 async fn torture(promise: Promise) -> Result<()> {
+    if let Promise::Overload {
+        only,
+        rounds,
+        seconds,
+        no_build,
+    } = promise
+    {
+        let subjects = match only.as_slice() {
+            [] => <overload::Subject as ValueEnum>::value_variants(),
+            only => only,
+        };
+        let measure = overload::Measure {
+            rounds,
+            seconds,
+            is_built: no_build,
+        };
+        return overload::run(subjects, measure).await;
+    }
     let workspace = Workspace::locate().await?;
     let runs = promise.runs();
     let databases = if runs.iter().any(|run| run.needs_database) {
