@@ -35,6 +35,10 @@ pub(crate) struct Activity {
     stage: Cell<Stage>,
     /// When it was accepted, or its last head was complete.
     last: Cell<Instant>,
+    /// How often the socket took all there was of replies.
+    flushes: Cell<u32>,
+    /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
+    waiting: Cell<Option<(u32, Instant)>>,
     evicted: Notify,
     seat: Rc<Seat>,
 }
@@ -44,6 +48,8 @@ impl Activity {
         Self {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
+            flushes: Cell::new(0),
+            waiting: Cell::new(None),
             evicted: Notify::new(),
             seat: Rc::default(),
         }
@@ -63,6 +69,23 @@ impl Activity {
     fn flushed(&self) {
         if self.stage.get() == Stage::Writing {
             self.stage.set(Stage::Awaiting);
+            self.flushes.set(self.flushes.get().wrapping_add(1));
+        }
+    }
+
+    /// Whether replies wait, and have done so since `limit` ago without one moment in which none did.
+    fn is_stuck(&self, now: Instant, limit: Duration) -> bool {
+        if self.stage.get() != Stage::Writing {
+            self.waiting.set(None);
+            return false;
+        }
+        let flushes = self.flushes.get();
+        match self.waiting.get() {
+            Some((seen, since)) if seen == flushes => now.duration_since(since) >= limit,
+            _ => {
+                self.waiting.set(Some((flushes, now)));
+                false
+            }
         }
     }
 
@@ -140,6 +163,15 @@ impl Connections {
             one.evicted.notify_one();
         }
         idlers.len()
+    }
+
+    /// Tells those to close whose clients have left replies waiting for `limit`, however little they
+    /// take now and then. Time is counted from the sweep that saw it first. Gives their number.
+    pub(crate) fn sweep(&self, limit: Duration) -> usize {
+        let now = Instant::now();
+        let open = self.open.borrow();
+        let stuck = open.values().filter(|one| one.is_stuck(now, limit));
+        stuck.inspect(|one| one.evicted.notify_one()).count()
     }
 }
 
@@ -235,6 +267,30 @@ mod tests {
             connections.leave(number);
         }
         assert_eq!(connections.evict(Duration::ZERO), 1, "one at least");
+    }
+
+    #[test]
+    fn replies_that_wait_too_long_are_given_up_unless_all_went_out_in_between() {
+        let connections = Connections::default();
+        let (_, one) = connections.enter();
+        let long = Duration::from_mins(1);
+        one.begin(Instant::now());
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "work is not cut");
+        assert_eq!(connections.sweep(Duration::ZERO), 0);
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "seen first");
+        assert_eq!(connections.sweep(long), 0);
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        // Pipelined requests are answered into a socket that is never empty.
+        one.begin(Instant::now());
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        one.flushed();
+        one.begin(Instant::now());
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "a new wait");
+        one.flushed();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "it idles");
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,6 +51,7 @@ pub(crate) struct WorkerLimits {
     pub(crate) keep_alive: Duration,
     pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
+    pub(crate) send_deadline: Duration,
     pub(crate) access: access::Settings,
 }
 
@@ -65,6 +66,7 @@ impl WorkerLimits {
             keep_alive: common.keep_alive,
             crowded_idle: common.crowded_idle,
             request_deadline: common.request_deadline,
+            send_deadline: common.send_deadline,
             access: common.access,
         }
     }

@@ -111,7 +111,7 @@ fn healthcheck(
     }
 }
 
-fn read_settings<S: Service>(
+pub(crate) fn read_settings<S: Service>(
     environment: &dyn Fn(&str) -> Option<String>,
     line: CommandLine,
 ) -> Result<(Common, S::Config, Effective), Mistakes> {

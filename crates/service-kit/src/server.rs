@@ -40,6 +40,9 @@ use crate::turnstile::{PauseMetrics, Turnstile};
 /// How long a new connection waits for a place before others are looked at.
 const CROWDED_LOOK: Duration = Duration::from_millis(250);
 
+/// Parts of the time that replies may wait, after each of which is looked who lets them wait.
+const SWEEPS: u32 = 4;
+
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
@@ -177,6 +180,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
+    let sweeper = tokio::task::spawn_local(Rc::clone(&worker).end_slow_readers());
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
@@ -221,6 +225,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             tracing::warn!(worker = parts.index, connections = worker.open.count(), "connections cut at the drain deadline");
         }
     }
+    sweeper.abort();
     Ok(())
 }
 
@@ -425,6 +430,19 @@ impl<S: Service> Worker<S> {
             let evicted = self.open.evict(self.limits.crowded_idle);
             if evicted > 0 {
                 tracing::debug!(evicted, "too many connections: idle ones make room");
+            }
+        }
+    }
+
+    /// Closes connections whose clients take their replies too slowly. Looks at all of them now and
+    /// then, so that requests pay for no timer.
+    async fn end_slow_readers(self: Rc<Self>) {
+        let limit = self.limits.send_deadline;
+        loop {
+            tokio::time::sleep(limit / SWEEPS).await;
+            let ended = self.open.sweep(limit);
+            if ended > 0 {
+                tracing::debug!(ended, "clients left their replies waiting");
             }
         }
     }

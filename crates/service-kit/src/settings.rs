@@ -55,6 +55,11 @@ const REQUEST_DEADLINE_MS: Setting = Setting::with_default(
     "10000",
     "How long a request may wait for its reply before it is answered 503. Milliseconds.",
 );
+const SEND_DEADLINE_MS: Setting = Setting::with_default(
+    "SEND_DEADLINE_MS",
+    "60000",
+    "How long a client may leave replies waiting, however little it takes now and then, before its connection is closed. Milliseconds.",
+);
 const MAX_CONNECTIONS: Setting = Setting::with_default(
     "MAX_CONNECTIONS",
     "16384",
@@ -98,6 +103,7 @@ pub const COMMON: &[&Setting] = &[
     &KEEP_ALIVE_MS,
     &CROWDED_IDLE_MS,
     &REQUEST_DEADLINE_MS,
+    &SEND_DEADLINE_MS,
     &MAX_CONNECTIONS,
     &MAX_IN_FLIGHT,
     &MIN_IN_FLIGHT,
@@ -129,6 +135,7 @@ pub struct Common {
     pub(crate) keep_alive: Duration,
     pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
+    pub(crate) send_deadline: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_in_flight: usize,
     pub(crate) min_in_flight: usize,
@@ -153,6 +160,7 @@ impl Common {
         let keep_alive = reader.value(&KEEP_ALIVE_MS, config::positive_millis);
         let crowded_idle = reader.value(&CROWDED_IDLE_MS, config::positive_millis);
         let request_deadline = reader.value(&REQUEST_DEADLINE_MS, config::positive_millis);
+        let send_deadline = reader.value(&SEND_DEADLINE_MS, config::positive_millis);
         let max_connections = reader.value(&MAX_CONNECTIONS, config::number(1..=1_000_000));
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
         let min_in_flight = reader.value(&MIN_IN_FLIGHT, config::number(1..=1_000_000));
@@ -182,6 +190,7 @@ impl Common {
             keep_alive: keep_alive?,
             crowded_idle: crowded_idle?,
             request_deadline: request_deadline?,
+            send_deadline: send_deadline?,
             max_connections: max_connections?,
             max_in_flight: max_in_flight?,
             min_in_flight: min_in_flight?,
