@@ -41,9 +41,15 @@ pub(crate) async fn measure(
     }
 }
 
-/// Has sockets read in turns until none waits. What a turn takes is how late the worker is.
+/// Turns without anybody to call after which the worker is not saturated any more. In the first of
+/// them those are accepted that waited in the kernel, and are called in the next.
+const QUIET_TURNS: u32 = 8;
+
+/// Has sockets read in turns until none waits, nor any connection to be accepted. What a turn takes is
+/// how late the worker is.
 async fn work_off(lag: &WorkerDurations, turnstile: &Turnstile) {
     let mut observed = Instant::now();
+    let mut quiet = 0;
     turnstile.shut();
     loop {
         let begun = Instant::now();
@@ -56,8 +62,13 @@ async fn work_off(lag: &WorkerDurations, turnstile: &Turnstile) {
             lag.observe(took);
             observed = now;
         }
-        if turnstile.next_turn(took, now.into_std()) == 0 {
-            break;
+        if turnstile.next_turn(took, now.into_std()) > 0 {
+            quiet = 0;
+        } else {
+            quiet += 1;
+            if quiet == QUIET_TURNS {
+                break;
+            }
         }
     }
     turnstile.open();
@@ -109,7 +120,7 @@ mod tests {
                     tokio::time::sleep(PERIOD / 2).await;
                     tokio::time::advance(Duration::from_secs(1)).await;
                     let mut was_shut = false;
-                    for _ in 0..10 {
+                    for _ in 0..100 {
                         tokio::task::yield_now().await;
                         was_shut |= turnstile.is_shut();
                     }

@@ -272,7 +272,13 @@ impl Turnstile {
             called += usize::from(self.call(&next.seat));
         }
         drop(queues);
-        let calls = self.calls.get() + called;
+        // With nobody to call there is room for a whole turn of new ones.
+        let room = if called == 0 {
+            FIRST_TURN * CALLS_FOR_ACCEPT
+        } else {
+            called
+        };
+        let calls = self.calls.get() + room;
         self.calls.set(calls.min(*TURNS.end()));
         self.wake_acceptor();
         called

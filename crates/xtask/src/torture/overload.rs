@@ -37,7 +37,7 @@ const QUIET: f64 = 0.5;
 /// How long a client waits for a reply.
 const PATIENCE: &str = "1s";
 /// Part of a processor that a service bound by it has, in percent.
-const PROCESSOR_PERCENT: u32 = 15;
+const PROCESSOR_PERCENT: u32 = 5;
 /// How much later the answers of the database arrive.
 const DATABASE_DELAY: Duration = Duration::from_millis(50);
 /// What the web tier may be busy, where the database is the limit.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 /// Within which the kernel deals processor time out. Short, so that nobody waits long for the next
 /// part.
-const PERIOD_US: u32 = 10_000;
+const PERIOD_US: u32 = 20_000;
 
 /// Where the kernel shows its groups.
 const GROUPS: &str = "/sys/fs/cgroup";
