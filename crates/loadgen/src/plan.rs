@@ -173,6 +173,8 @@ pub struct Plan {
     pub tolerance: Duration,
     /// Share of sends that may be late because of the tool.
     pub max_late: f64,
+    /// Whether threads look for what is due without ever sleeping.
+    pub spin: bool,
 }
 
 impl Plan {

@@ -76,7 +76,8 @@ impl Outcome {
                 plan.tolerance.as_millis()
             ));
         }
-        (self.busy > MAX_BUSY).then(|| {
+        // Who spins computes all the time.
+        (!plan.spin && self.busy > MAX_BUSY).then(|| {
             format!(
                 "a thread of the tool computed {:.0} % of the time",
                 self.busy * 100.0

@@ -97,6 +97,29 @@ fn open_loop_sends_what_the_schedule_says() {
 }
 
 #[test]
+fn a_tool_that_spins_sends_what_is_due_and_is_not_too_busy() {
+    let server = Server::start(right);
+    let (code, report, out) = run(
+        &server,
+        &[
+            "--scenario",
+            "qrcode",
+            "--rate",
+            "200",
+            "--requests",
+            "100",
+            "--spin",
+            // A busy machine is none of this test's concern.
+            "--max-late",
+            "100%",
+        ],
+    );
+    assert!(code == 0, "{out}");
+    assert_eq!(report["total"]["requests"], 100, "{out}");
+    assert_eq!(report["valid"], true, "it computes all the time: {out}");
+}
+
+#[test]
 fn wrong_bytes_are_errors_with_examples() {
     let server = Server::start(|target| match right(target) {
         Answer::Ok(mut body) if target.contains("encode") => {

@@ -30,6 +30,7 @@ fn a_plan_holds_everything_about_a_run() {
         check = "sample:4"
         late_after = "1ms"
         max_late = "2%"
+        spin = true
         fail_if = ["p99>20ms", "steady.errors>0.1%"]
 
         [[scenario]]
@@ -73,6 +74,7 @@ fn a_plan_holds_everything_about_a_run() {
         (Share::Sample(4), Duration::from_secs(2))
     );
     assert_eq!(settings.fail_if.len(), 2);
+    assert!(plan.spin);
     let request = String::from_utf8_lossy(&plan.scenarios[0].items[0].request).into_owned();
     assert!(request.contains("\r\nX-A: b\r\n"), "{request}");
 }

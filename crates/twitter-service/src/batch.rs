@@ -16,12 +16,12 @@ use std::rc::Rc;
 
 use deadpool::managed::Pool;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::breaker::{Admission, Breaker};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
-use crate::store::{Driver, Rows, StoreError};
+use crate::store::{Driver, Rows, StoreError, Wanted};
 
 /// Connections that are used before whole queries have to wait.
 const USUAL_CONNECTIONS: usize = 2;
@@ -36,8 +36,10 @@ struct Shared<D: Driver> {
     /// Users in a query at most.
     keys_per_query: usize,
     deadlines: Deadlines,
-    /// As long as the requests in hand at most, which the kit limits.
+    /// In the order of arrival. As long as the requests in hand at most, which the kit limits.
     waiting: RefCell<VecDeque<Waiting>>,
+    /// Whether a task looks after those that wait for too long.
+    is_swept: Cell<bool>,
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
     runners: Cell<usize>,
     breaker: Breaker,
@@ -47,9 +49,8 @@ struct Shared<D: Driver> {
 #[derive(Debug)]
 struct Waiting {
     user_id: u64,
+    since: Instant,
     reply: oneshot::Sender<Result<Rows, StoreError>>,
-    /// Told to the look-up: a connection took it.
-    is_taken: Rc<Cell<bool>>,
 }
 
 impl<D: Driver> Batches<D> {
@@ -61,6 +62,7 @@ impl<D: Driver> Batches<D> {
                 keys_per_query,
                 deadlines,
                 waiting: RefCell::default(),
+                is_swept: Cell::new(false),
                 runners: Cell::new(0),
                 breaker: Breaker::default(),
             }),
@@ -70,40 +72,46 @@ impl<D: Driver> Batches<D> {
     /// All rows of one user. May be dropped at any point: a look-up that still waits is forgotten,
     /// and the query of one that was taken goes on for the others in it.
     pub(crate) async fn rows(&self, user_id: u64) -> Result<Rows, StoreError> {
-        let admission = self.shared.breaker.admit(Instant::now());
+        let since = Instant::now();
+        let admission = self.shared.breaker.admit(since);
         if admission == Admission::Refused {
             return Err(StoreError::Sick);
         }
-        let (reply, mut answer) = oneshot::channel();
-        let is_taken = Rc::new(Cell::new(false));
+        let (reply, answer) = oneshot::channel();
         self.shared.waiting.borrow_mut().push_back(Waiting {
             user_id,
+            since,
             reply,
-            is_taken: Rc::clone(&is_taken),
         });
         self.start(admission);
-        let Deadlines {
-            wait,
-            connect,
-            query,
-        } = self.shared.deadlines;
-        let answered = match timeout(wait, &mut answer).await {
-            Ok(answered) => answered,
-            Err(_) if !is_taken.get() => return Err(StoreError::Busy),
-            Err(_) => match timeout(connect + query, answer).await {
-                Ok(answered) => answered,
-                Err(_) => return Err(StoreError::Timeout),
-            },
-        };
-        // Without an answer the task that had it was ended, as at the end of the worker.
-        answered.unwrap_or(Err(StoreError::Timeout))
+        self.sweep();
+        // No timer for each: the sweep ends the wait for a connection, and each query has its own
+        // deadline. Without an answer the task that had it was ended, as at the end of the worker.
+        answer.await.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// Starts the task that refuses those who wait for too long, where none runs.
+    fn sweep(&self) {
+        if self.shared.is_swept.replace(true) {
+            return;
+        }
+        let shared = Rc::clone(&self.shared);
+        tokio::task::spawn_local(async move {
+            // It ends with the queue empty at the end of somebody's wait, not as soon as the queue is:
+            // or it would start anew with nearly every look-up.
+            while let Some(since) = shared.oldest() {
+                tokio::time::sleep_until(since + shared.deadlines.wait).await;
+                shared.refuse_late(Instant::now());
+            }
+            shared.is_swept.set(false);
+        });
     }
 
     /// Starts another task for the queue where one more is of use.
     fn start(&self, admission: Admission) {
         let shared = &self.shared;
         let runners = shared.runners.get();
-        let is_behind = shared.waiting.borrow().len() > shared.keys_per_query;
+        let is_behind = shared.waiting.borrow().len() > 2 * shared.keys_per_query;
         let may_have = shared.pool.status().max_size;
         // The tasks there are may hang with a database that is back by now.
         let is_probe = admission == Admission::Probe;
@@ -135,7 +143,7 @@ impl<D: Driver> Shared<D> {
             if batch.is_empty() {
                 return;
             }
-            let found = pool::rows(&self.pool, &keys, self.deadlines).await;
+            let found = pool::rows(&self.pool, Wanted::FirstParts(&keys), self.deadlines).await;
             if matches!(found, Err(StoreError::NoConnection(_))) && self.give_back(&mut batch) {
                 if self.pool.status().available > 0 {
                     continue;
@@ -152,6 +160,19 @@ impl<D: Driver> Shared<D> {
                     let _ = waiting.reply.send(Err(error.clone()));
                 }),
             }
+        }
+    }
+
+    /// When the one that has waited for longest came.
+    fn oldest(&self) -> Option<Instant> {
+        self.waiting.borrow().front().map(|waiting| waiting.since)
+    }
+
+    /// Tells all that have waited for too long that all connections are in use.
+    fn refuse_late(&self, now: Instant) {
+        let is_late = |waiting: &mut Waiting| now >= waiting.since + self.deadlines.wait;
+        while let Some(late) = self.waiting.borrow_mut().pop_front_if(is_late) {
+            let _ = late.reply.send(Err(StoreError::Busy));
         }
     }
 
@@ -203,7 +224,6 @@ impl<D: Driver> Shared<D> {
                 waiting.push_front(next);
                 return;
             }
-            next.is_taken.set(true);
             keys.push(next.user_id);
             batch.push(next);
         }
@@ -218,6 +238,7 @@ mod tests {
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
     use tokio::task::LocalSet;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::store::{Found, MAX_KEYS};
@@ -270,7 +291,10 @@ mod tests {
             Ok(())
         }
 
-        async fn rows(&self, (): &mut (), user_ids: &[u64]) -> Result<Found, StoreError> {
+        async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
+            let Wanted::FirstParts(user_ids) = wanted else {
+                return Ok(Found::default());
+            };
             self.asked.lock().unwrap().push(user_ids.to_vec());
             self.permits.acquire().await.unwrap().forget();
             if user_ids.contains(&FAILS) {

@@ -21,8 +21,9 @@ use crate::store::StoreError;
 /// worker for the compute pool.
 const HEAVY_PACK_BYTES: usize = 128 * 1024;
 
-/// First guess at a reply's size; most users have a few contacts.
-const REPLY_BYTES: usize = 1024;
+/// Room that a reply gets at first. A pack is longer than the reply made from it, but for the ids of
+/// users with many contacts; most are some KB.
+const REPLY_BYTES: usize = 16 * 1024;
 
 /// `GET /twitter`: 200 with the contacts or `INVALID`, 503 when the table does not answer.
 pub(crate) async fn contacts(app: &App, query: request::Query<'_>) -> Reply {
@@ -127,7 +128,8 @@ async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
 }
 
 fn respond(query: &Query<'_>, pack: &OwnedPack, head: &[u8], scratch: &mut Scratch) -> Vec<u8> {
-    let mut body = Vec::with_capacity(REPLY_BYTES);
+    let room = head.len() + pack.as_bytes().len();
+    let mut body = Vec::with_capacity(room.min(REPLY_BYTES));
     render::respond(query, &pack.as_pack(), head, &mut body, scratch);
     body
 }

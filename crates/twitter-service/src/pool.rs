@@ -10,7 +10,7 @@ use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult
 use deadpool::{Runtime, managed::PoolError};
 
 use crate::config::Deadlines;
-use crate::store::{Driver, Found, StoreError};
+use crate::store::{Driver, Found, StoreError, Wanted};
 
 /// A connection is replaced at this age, plus up to a quarter, so that a password or an address
 /// that changed is taken up, and connections made together do not end together.
@@ -94,11 +94,12 @@ pub(crate) fn new<D: Driver>(
         .expect("time-outs have the runtime that they need")
 }
 
-/// All rows of these keys. May be dropped at any point: the connection is then not used again.
+/// The rows that are asked for, and all others of a pack that has more than its first part. May be
+/// dropped at any point: the connection is then not used again.
 /// Takes no longer than all deadlines together, however many dead connections are met.
 pub(crate) async fn rows<D: Driver>(
     pool: &Pool<Manager<D>>,
-    user_ids: &[u64],
+    wanted: Wanted<'_>,
     deadlines: Deadlines,
 ) -> Result<Found, StoreError> {
     let Deadlines {
@@ -106,23 +107,23 @@ pub(crate) async fn rows<D: Driver>(
         connect,
         query,
     } = deadlines;
-    let asked = tokio::time::timeout(wait + connect + query, ask(pool, user_ids, query));
+    let asked = tokio::time::timeout(wait + connect + query, ask(pool, wanted, query));
     asked.await.map_err(|_| StoreError::Timeout)?
 }
 
 async fn ask<D: Driver>(
     pool: &Pool<Manager<D>>,
-    user_ids: &[u64],
+    wanted: Wanted<'_>,
     deadline: Duration,
 ) -> Result<Found, StoreError> {
     let object = get(pool).await?;
     let is_reused = Object::metrics(&object).recycle_count > 0;
-    match ask_on(pool, object, user_ids, deadline).await {
+    match ask_on(pool, object, wanted, deadline).await {
         // It broke while it idled, as when the database was restarted, and so did all that idle. The
         // query only reads, so asking twice does no harm.
         Err(StoreError::Failed(_)) if is_reused => {
             pool.retain(|_, _| false);
-            ask_on(pool, get(pool).await?, user_ids, deadline).await
+            ask_on(pool, get(pool).await?, wanted, deadline).await
         }
         answered => answered,
     }
@@ -141,13 +142,24 @@ async fn get<D: Driver>(pool: &Pool<Manager<D>>) -> Result<Object<Manager<D>>, S
 async fn ask_on<D: Driver>(
     pool: &Pool<Manager<D>>,
     mut object: Object<Manager<D>>,
-    user_ids: &[u64],
+    wanted: Wanted<'_>,
     deadline: Duration,
 ) -> Result<Found, StoreError> {
     object.interrupted = true;
     let driver = &pool.manager().driver;
-    let rows = tokio::time::timeout(deadline, driver.rows(&mut object.connection, user_ids));
-    let rows = rows.await.map_err(|_| StoreError::Timeout)??;
+    let asked = async {
+        let mut found = driver.rows(&mut object.connection, wanted).await?;
+        if matches!(wanted, Wanted::FirstParts(_)) {
+            // Parts of two times do not fit together, so the first is asked for again.
+            for user_id in found.unfinished() {
+                let all = driver.rows(&mut object.connection, Wanted::All(user_id));
+                found.replace(user_id, all.await?);
+            }
+        }
+        Ok::<_, StoreError>(found)
+    };
+    let rows = tokio::time::timeout(deadline, asked).await;
+    let rows = rows.map_err(|_| StoreError::Timeout)??;
     object.interrupted = false;
     object.last_used = Instant::now();
     Ok(rows)
@@ -165,13 +177,26 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use twitter_core::record::PACK_VERSION;
+    use twitter_core::table::MAX_PART_BYTES;
+
     use super::*;
 
-    /// Counts what happens; a query for user 1 never ends, one for user 2 fails.
+    /// Counts what happens; a query for user 1 never ends, one for user 2 fails, user 4 has a pack in
+    /// two parts.
     #[derive(Clone, Debug, Default)]
     struct Fake {
         connected: Arc<AtomicUsize>,
         pinged: Arc<AtomicUsize>,
+    }
+
+    /// As much of a pack as joining its parts looks at: version and length.
+    fn large() -> Vec<u8> {
+        let mut pack = vec![0; MAX_PART_BYTES + 64];
+        pack[0] = PACK_VERSION;
+        let len = u32::try_from(pack.len()).unwrap();
+        pack[8..12].copy_from_slice(&len.to_le_bytes());
+        pack
     }
 
     impl Driver for Fake {
@@ -187,11 +212,28 @@ mod tests {
             Ok(())
         }
 
-        async fn rows(&self, (): &mut (), user_ids: &[u64]) -> Result<Found, StoreError> {
-            match user_ids {
-                [1] => std::future::pending().await,
-                [2] => Err(StoreError::Failed("no".into())),
-                _ => Ok(Found::default()),
+        async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
+            match wanted {
+                Wanted::FirstParts([1]) => std::future::pending().await,
+                Wanted::FirstParts([2]) => Err(StoreError::Failed("no".into())),
+                Wanted::FirstParts([4, 6]) => {
+                    let mut found = Found::default();
+                    found.push(4, 0, &large()[..MAX_PART_BYTES]);
+                    let mut small = large();
+                    small.truncate(64);
+                    small[8..12].copy_from_slice(&64_u32.to_le_bytes());
+                    found.push(6, 0, &small);
+                    Ok(found)
+                }
+                Wanted::All(4) => {
+                    let mut found = Found::default();
+                    for (number, part) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
+                        found.push(4, number, part);
+                    }
+                    Ok(found)
+                }
+                Wanted::All(user_id) => panic!("all of user {user_id} came at once"),
+                Wanted::FirstParts(_) => Ok(Found::default()),
             }
         }
     }
@@ -203,11 +245,27 @@ mod tests {
     };
 
     #[tokio::test]
+    async fn a_pack_in_parts_is_asked_for_as_a_whole() {
+        let pool = new(Fake::default(), 1, DEADLINES);
+        let wanted = Wanted::FirstParts(&[4, 6]);
+        let mut found = rows(&pool, wanted, DEADLINES).await.unwrap();
+        for (user_id, len) in [(4, large().len()), (6, 64)] {
+            let rows = found.take(user_id).unwrap();
+            let pack = rows.parts.unwrap().finish().unwrap();
+            assert_eq!(pack.len(), len, "user {user_id}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_connection_is_reused_without_a_ping() {
         let fake = Fake::default();
         let pool = new(fake.clone(), 4, DEADLINES);
         for _ in 0..10 {
-            assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+            assert!(
+                rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                    .await
+                    .is_ok()
+            );
         }
         assert_eq!(fake.connected.load(Ordering::Relaxed), 1);
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 0);
@@ -218,17 +276,29 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 1, DEADLINES);
         assert_eq!(
-            rows(&pool, &[1], DEADLINES).await.err(),
+            rows(&pool, Wanted::FirstParts(&[1]), DEADLINES).await.err(),
             Some(StoreError::Timeout)
         );
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             2,
             "after a deadline"
         );
-        assert!(rows(&pool, &[2], DEADLINES).await.is_err());
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[2]), DEADLINES)
+                .await
+                .is_err()
+        );
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
@@ -238,13 +308,17 @@ mod tests {
             query: Duration::from_mins(1),
             ..DEADLINES
         };
-        let dropped = rows(&pool, &[1], slow);
+        let dropped = rows(&pool, Wanted::FirstParts(&[1]), slow);
         assert!(
             tokio::time::timeout(Duration::from_millis(1), dropped)
                 .await
                 .is_err()
         );
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             5,
@@ -257,11 +331,15 @@ mod tests {
         let pool = new(Fake::default(), 1, DEADLINES);
         let held = pool.get().await.expect("a connection");
         assert_eq!(
-            rows(&pool, &[3], DEADLINES).await.err(),
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES).await.err(),
             Some(StoreError::Busy)
         );
         drop(held);
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
@@ -271,12 +349,20 @@ mod tests {
         let mut object = pool.get().await.expect("a connection");
         object.idle_ping = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 1);
         let mut object = pool.get().await.expect("a connection");
         object.max_age = Duration::ZERO;
         drop(object);
-        assert!(rows(&pool, &[3], DEADLINES).await.is_ok());
+        assert!(
+            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
+                .await
+                .is_ok()
+        );
         assert_eq!(fake.connected.load(Ordering::Relaxed), 2);
     }
 }

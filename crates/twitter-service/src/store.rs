@@ -33,12 +33,22 @@ pub(crate) trait Driver: Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// All rows of these keys, 1 to [`MAX_KEYS`] different ones, each key's in the order of `part`.
+    /// The rows that are asked for, each key's in the order of `part`.
     fn rows(
         &self,
         connection: &mut Self::Connection,
-        user_ids: &[u64],
+        wanted: Wanted<'_>,
     ) -> impl Future<Output = Result<Found, StoreError>> + Send;
+}
+
+/// What one statement asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted<'a> {
+    /// The first part of the packs of these users, 1 to [`MAX_KEYS`] different ones. It is all there
+    /// is of nearly every pack.
+    FirstParts(&'a [u64]),
+    /// All rows of one key, as they are at one time.
+    All(u64),
 }
 
 /// Keys that one query may ask for. More gain nothing, and wait longer for each other.
@@ -62,6 +72,21 @@ impl Found {
         }
     }
 
+    /// The keys of which there are more rows than came.
+    pub(crate) fn unfinished(&self) -> Vec<u64> {
+        let unfinished = self.0.iter().filter(|(_, rows)| match rows {
+            Ok(rows) => rows.parts.as_ref().is_some_and(|parts| !parts.is_whole()),
+            Err(_) => false,
+        });
+        unfinished.map(|(user_id, _)| *user_id).collect()
+    }
+
+    /// Puts what was found under a key later in place of what was there.
+    pub(crate) fn replace(&mut self, user_id: u64, mut later: Self) {
+        self.0.retain(|(known, _)| *known != user_id);
+        self.0.append(&mut later.0);
+    }
+
     /// What was found under a key; nothing the second time.
     pub(crate) fn take(&mut self, user_id: u64) -> Result<Rows, StoreError> {
         let place = self.0.iter().position(|(found, _)| *found == user_id);
@@ -75,7 +100,8 @@ impl Found {
 /// What the table holds under one `user_id`, gathered row by row.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    parts: Option<Joiner>,
+    /// Of the pack, as far as they came.
+    pub(crate) parts: Option<Joiner>,
     meta: Option<Vec<u8>>,
 }
 
@@ -223,10 +249,10 @@ impl Store {
 
     /// What the table says of itself.
     pub(crate) async fn meta(&self) -> Result<TableMeta, StoreError> {
-        let keys = [META_USER_ID];
+        let wanted = Wanted::All(META_USER_ID);
         let mut found = match &self.pool {
-            AnyPool::MySql(pool) => pool::rows(pool, &keys, self.deadlines).await,
-            AnyPool::Sqlite(pool) => pool::rows(pool, &keys, self.deadlines).await,
+            AnyPool::MySql(pool) => pool::rows(pool, wanted, self.deadlines).await,
+            AnyPool::Sqlite(pool) => pool::rows(pool, wanted, self.deadlines).await,
         }?;
         let rows = found.take(META_USER_ID)?;
         let meta = TableMeta::parse(&rows.meta.ok_or(StoreError::NoMeta)?)?;
@@ -301,37 +327,54 @@ fn options(address: &Address) -> Result<Options, StoreError> {
         .map_err(|error| StoreError::Failed(error.to_string().into()))
 }
 
-/// The query with this list of places. Its text must be a constant for sqlx.
-macro_rules! query {
+/// The query for the first part of each user's pack, which is all there is of nearly every one. The
+/// list is of places, as its text must be a constant for sqlx.
+///
+/// With a condition on each column of the key the database looks up rows; on `user_id` alone it
+/// would look up where a range begins and ends, twice, the first time to guess how many rows it has.
+macro_rules! first_parts {
     ($places:literal) => {
         concat!(
-            "SELECT user_id, part, pack FROM user_pack WHERE user_id IN (",
+            "SELECT user_id, part, pack FROM user_pack WHERE part = 0 AND user_id IN (",
             $places,
-            ") ORDER BY user_id, part"
+            ")"
         )
     };
 }
 
 /// A statement for each of a few numbers of keys, so that a connection prepares six of them at most.
-const QUERIES: [(usize, &str); 6] = [
-    (1, query!("?")),
-    (2, query!("?,?")),
-    (4, query!("?,?,?,?")),
-    (8, query!("?,?,?,?,?,?,?,?")),
-    (16, query!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?")),
+const FIRST_PARTS: [(usize, &str); 6] = [
+    (1, first_parts!("?")),
+    (2, first_parts!("?,?")),
+    (4, first_parts!("?,?,?,?")),
+    (8, first_parts!("?,?,?,?,?,?,?,?")),
+    (16, first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?")),
     (
         MAX_KEYS,
-        query!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
+        first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
     ),
 ];
 
-/// The smallest statement that takes all keys, and the keys for its places: the last one fills up,
-/// which finds nothing twice.
-fn query_for(user_ids: &[u64]) -> (&'static str, impl Iterator<Item = u64> + '_) {
-    let fits = QUERIES.iter().find(|(places, _)| user_ids.len() <= *places);
-    let (places, text) = fits.copied().unwrap_or((MAX_KEYS, QUERIES[5].1));
-    let last = user_ids.last().copied().into_iter().cycle();
-    (text, user_ids.iter().copied().chain(last).take(places))
+/// The query for all rows of one key: one statement sees one state of the table.
+const ALL_PARTS: &str =
+    "SELECT user_id, part, pack FROM user_pack WHERE user_id = ? ORDER BY user_id, part";
+
+impl<'a> Wanted<'a> {
+    /// The smallest statement that takes all keys, and the keys for its places: the last one fills
+    /// up, which finds nothing twice.
+    fn statement(self) -> (&'static str, impl Iterator<Item = u64> + 'a) {
+        let (keys, only): (&[u64], _) = match self {
+            Self::FirstParts(user_ids) => (user_ids, None),
+            Self::All(user_id) => (&[], Some(user_id)),
+        };
+        let fits = FIRST_PARTS.iter().find(|(places, _)| keys.len() <= *places);
+        let (places, text) = match only {
+            Some(_) => (1, ALL_PARTS),
+            None => fits.copied().unwrap_or(FIRST_PARTS[5]),
+        };
+        let last = keys.last().copied().or(only).into_iter().cycle();
+        (text, keys.iter().copied().chain(last).take(places))
+    }
 }
 
 #[cfg(test)]
@@ -340,7 +383,7 @@ mod tests {
 
     #[test]
     fn every_query_names_the_table_and_has_its_places() {
-        for (places, text) in QUERIES {
+        for (places, text) in FIRST_PARTS {
             assert!(text.contains(&format!(" FROM {TABLE} ")));
             assert_eq!(text.matches('?').count(), places);
         }
@@ -350,7 +393,7 @@ mod tests {
     fn a_query_is_filled_up_with_its_last_key() {
         for (keys, places) in [(1, 1), (2, 2), (3, 4), (5, 8), (17, 32), (32, 32)] {
             let keys: Vec<u64> = (1..=keys).collect();
-            let (text, bound) = query_for(&keys);
+            let (text, bound) = Wanted::FirstParts(&keys).statement();
             let bound: Vec<u64> = bound.collect();
             assert_eq!(text.matches('?').count(), places);
             assert_eq!(bound.len(), places);

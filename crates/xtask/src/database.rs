@@ -123,6 +123,9 @@ impl BenchDatabase {
             arguments: &[
                 "--innodb-buffer-pool-size=1G",
                 "--innodb-flush-log-at-trx-commit=0",
+                // As in eksctl/rds.yaml.
+                "--innodb-adaptive-hash-index=ON",
+                "--net-buffer-length=65536",
             ],
             statements: databases
                 .iter()

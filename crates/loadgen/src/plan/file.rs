@@ -58,6 +58,7 @@ struct File {
     fail_if: Vec<String>,
     late_after: Option<String>,
     max_late: Option<String>,
+    spin: Option<bool>,
     scenario: Vec<FileScenario>,
     stage: Vec<FileStage>,
 }
@@ -177,6 +178,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Settings> {
     settings.requests = range("requests", file.requests, 1, u64::MAX)?;
     settings.connections =
         range("connections", file.connections, 1, 20_000)?.unwrap_or(settings.connections);
+    settings.spin = file.spin.unwrap_or(settings.spin);
     settings.threads = range("threads", file.threads, 1, 256)?.unwrap_or(settings.threads);
     settings.seed = file.seed.unwrap_or(settings.seed);
     for limit in &file.fail_if {

@@ -70,6 +70,8 @@ pub struct Settings {
     pub late_after: Duration,
     /// Share of sends that may be late because of the tool.
     pub max_late: f64,
+    /// Whether threads never sleep.
+    pub spin: bool,
     /// Which part of the load is sent from here.
     pub shard: Shard,
 }
@@ -95,6 +97,7 @@ impl Default for Settings {
             fail_if: Vec::new(),
             late_after: Duration::from_millis(5),
             max_late: 0.01,
+            spin: false,
             shard: Shard::WHOLE,
         }
     }
@@ -160,6 +163,7 @@ impl Settings {
             seed: self.seed,
             tolerance: self.late_after,
             max_late: self.max_late,
+            spin: self.spin,
             shard: self.shard,
         }))
     }

@@ -109,7 +109,7 @@ async fn drive_here(
         // Seen again below.
         _ = stopped.wait_for(|stopped| *stopped) => {}
     }
-    let mut pacer = Pacer::new().context("no timer")?;
+    let mut pacer = Pacer::new(plan.spin).context("no timer")?;
     barrier.wait().await;
     let (duration, total) = match &plan.load {
         Load::Closed { duration, requests } => (*duration, *requests),

@@ -46,6 +46,7 @@ pub(crate) fn plan(load: Load) -> Arc<Plan> {
         shard: Shard::WHOLE,
         tolerance: Duration::from_millis(5),
         max_late: 0.01,
+        spin: false,
     })
 }
 

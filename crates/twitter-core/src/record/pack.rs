@@ -158,7 +158,7 @@ impl<'a> Pack<'a> {
     /// Ends ascend, cover the region, and cut UTF-8 into UTF-8.
     fn check_names(&self) -> Result<(), PackError> {
         let columns = &self.columns;
-        let names = str::from_utf8(columns.names).map_err(|_| PackError::Text)?;
+        let names = simdutf8::basic::from_utf8(columns.names).map_err(|_| PackError::Text)?;
         let mut at = 0;
         let ends = columns
             .name_ends
@@ -179,30 +179,39 @@ impl<'a> Pack<'a> {
     /// Each text is UTF-8, not empty, and ends in a separator.
     fn check_texts(&self) -> Result<(), PackError> {
         let texts = self.columns.texts;
+        check_strings(texts)?;
         let mut at = 0;
         for end in self.columns.text_ends.iter() {
             if end < at {
                 return Err(PackError::Offset);
             }
             let text = texts.get(at as usize..end as usize);
-            match text.ok_or(PackError::Offset)?.split_last() {
-                Some((&SEPARATOR, [])) | None => return Err(PackError::EmptyText),
-                Some((&SEPARATOR, text)) => {
-                    str::from_utf8(text).map_err(|_| PackError::Text)?;
-                }
-                Some(_) => return Err(PackError::Text),
+            match text.ok_or(PackError::Offset)? {
+                [SEPARATOR] | [] => return Err(PackError::EmptyText),
+                [.., SEPARATOR] => {}
+                _ => return Err(PackError::Text),
             }
             at = end;
         }
-        exactly(at, texts.len())
+        exactly(at, texts.len())?;
+        // One ends each text, so there is none within.
+        if memchr::memchr_iter(SEPARATOR, texts).count() == self.row_count() {
+            Ok(())
+        } else {
+            Err(PackError::Text)
+        }
     }
 
     /// A separator, then for each row tags that are UTF-8, not empty, and end in
     /// a separator.
     fn check_tags(&self) -> Result<(), PackError> {
         let tags = self.columns.tags;
+        check_strings(tags)?;
         if tags.first() != Some(&SEPARATOR) {
             return Err(PackError::Text);
+        }
+        if memchr::memmem::find(tags, &[SEPARATOR; 2]).is_some() {
+            return Err(PackError::EmptyTag);
         }
         let mut at = 1;
         for end in self.columns.tag_ends.iter() {
@@ -210,16 +219,9 @@ impl<'a> Pack<'a> {
                 return Err(PackError::Offset);
             }
             let list = tags.get(at as usize..end as usize);
-            if let Some((last, list)) = list.ok_or(PackError::Offset)?.split_last() {
-                if *last != SEPARATOR {
-                    return Err(PackError::Text);
-                }
-                for tag in list.split(|byte| *byte == SEPARATOR) {
-                    if tag.is_empty() {
-                        return Err(PackError::EmptyTag);
-                    }
-                    str::from_utf8(tag).map_err(|_| PackError::Text)?;
-                }
+            match list.ok_or(PackError::Offset)? {
+                [] | [.., SEPARATOR] => {}
+                _ => return Err(PackError::Text),
             }
             at = end;
         }
@@ -292,6 +294,31 @@ impl fmt::Debug for Pack<'_> {
             .field("rows", &self.row_count())
             .finish_non_exhaustive()
     }
+}
+
+/// Strings with separators between them are UTF-8 if the whole is, with a character of one byte in
+/// place of each separator. Checked in blocks, not string by string: most are short, and the vector
+/// instructions for this want length.
+fn check_strings(mut region: &[u8]) -> Result<(), PackError> {
+    const BLOCK: usize = 2048;
+    let mut block = [0; BLOCK];
+    while !region.is_empty() {
+        let mut len = region.len().min(BLOCK);
+        // Not within a character, which has three further bytes at most.
+        let starts = |at: &usize| region.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        if !starts(&len) {
+            let before = (len.saturating_sub(3)..len).rev().find(starts);
+            len = before.ok_or(PackError::Text)?;
+        }
+        let (taken, rest) = region.split_at_checked(len).ok_or(PackError::Text)?;
+        let block = block.get_mut(..len).ok_or(PackError::Text)?;
+        for (to, from) in block.iter_mut().zip(taken) {
+            *to = if *from == SEPARATOR { 0 } else { *from };
+        }
+        simdutf8::basic::from_utf8(block).map_err(|_| PackError::Text)?;
+        region = rest;
+    }
+    Ok(())
 }
 
 /// A region must be used up to its last byte.

@@ -71,6 +71,11 @@ impl Joiner {
         Ok(())
     }
 
+    /// Whether all parts have come.
+    pub fn is_whole(&self) -> bool {
+        self.next > 0 && self.bytes.len() == self.total
+    }
+
     /// The joined bytes, for [`OwnedPack::parse`](super::OwnedPack::parse).
     ///
     /// # Errors

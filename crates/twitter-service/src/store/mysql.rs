@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, Found, StoreError, gather, options, query_for};
+use super::{Driver, Found, StoreError, Wanted, gather, options};
 
 /// More than the statements there are: an eviction would send a command without a reply, which
 /// this version of sqlx follows with a stall of 40 ms (it does not set TCP_NODELAY).
@@ -130,9 +130,9 @@ impl Driver for MySql {
     async fn rows(
         &self,
         connection: &mut Connection,
-        user_ids: &[u64],
+        wanted: Wanted<'_>,
     ) -> Result<Found, StoreError> {
-        let (text, keys) = query_for(user_ids);
+        let (text, keys) = wanted.statement();
         let query = keys.fold(sqlx::query(text), Query::bind);
         let found = gather(query.fetch(&mut connection.connection), |row| {
             Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))

@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::{Driver, Found, StoreError, gather, options, query_for};
+use super::{Driver, Found, StoreError, Wanted, gather, options};
 
 /// How long to wait while a load of the table commits.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -52,9 +52,9 @@ impl Driver for Sqlite {
     async fn rows(
         &self,
         connection: &mut SqliteConnection,
-        user_ids: &[u64],
+        wanted: Wanted<'_>,
     ) -> Result<Found, StoreError> {
-        let (text, keys) = query_for(user_ids);
+        let (text, keys) = wanted.statement();
         let query = keys.fold(sqlx::query(text), |query, key| {
             query.bind(key.cast_signed())
         });

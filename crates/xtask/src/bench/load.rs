@@ -148,6 +148,8 @@ pub(super) async fn constant_rate(
 ) -> Result<Value> {
     let mut command = loadgen_run(loadgen, address, targets, report)?;
     command
+        // A core of its own, which it would otherwise spend on falling asleep and waking up.
+        .arg("--spin")
         .args(["--rate", &format!("{rate:.0}")])
         .args(["--duration", &format!("{}ms", duration.as_millis())]);
     reported(command, report).await
