@@ -8,6 +8,7 @@ mod sick;
 mod soak;
 mod sqlite;
 mod table;
+mod tracing;
 
 use service_kit::testing::Running;
 
