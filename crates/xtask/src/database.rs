@@ -69,7 +69,7 @@ impl TestDatabases {
 
     async fn start_in<P: Product>(product: &P, parent: &Path) -> Result<Self> {
         let folder = Folder::create(parent, P::NAME)?;
-        let certificates = Certificates::create(&folder.path).await?;
+        let certificates = Certificates::create(&folder.path, &[]).await?;
         let plain = Server::start(product, &folder.path.join("plain"), None, &SMALL).await?;
         let secured = folder.path.join("tls");
         let tls = Server::start(product, &secured, Some(&certificates), &SMALL).await?;
@@ -300,7 +300,7 @@ async fn initialise<P: Product>(product: &P, data: &Path, log: &Path) -> Result<
 
 /// Whether the first packet is a server's greeting, protocol version 10; an
 /// error packet, sent while the server still starts, begins with 255.
-async fn greets(port: u16) -> bool {
+pub(crate) async fn greets(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect(address).await else {
         return false;
@@ -338,19 +338,21 @@ pub(crate) fn free_port() -> Result<u16> {
 /// A certificate authority and a server certificate for 127.0.0.1. The ones
 /// that MySQL makes for itself name no host, so a client that checks the name
 /// could not be tested with them; MariaDB makes none.
-struct Certificates {
+pub(crate) struct Certificates {
     authority: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
 }
 
 impl Certificates {
-    async fn create(folder: &Path) -> Result<Self> {
+    /// Makes both; the server's is for loopback, and for these names too.
+    pub(crate) async fn create(folder: &Path, names: &[&str]) -> Result<Self> {
         let made = Self {
             authority: folder.join("ca.pem"),
             certificate: folder.join("server.pem"),
             key: folder.join("server-key.pem"),
         };
+        let names = [&["localhost"], names].concat().join(",DNS:");
         let authority_key = folder.join("ca-key.pem");
         let log = folder.join("openssl.log");
         let request = |name: &str, key: &Path, certificate: &Path| {
@@ -373,7 +375,8 @@ impl Certificates {
             .arg(&made.authority)
             .arg("-CAkey")
             .arg(&authority_key)
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+            .arg("-addext")
+            .arg(format!("subjectAltName=IP:127.0.0.1,DNS:{names}"))
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-addext", "extendedKeyUsage=serverAuth"]);
         for mut command in [authority, server] {
@@ -385,7 +388,13 @@ impl Certificates {
         Ok(made)
     }
 
-    fn pass_to(&self, command: &mut Command) {
+    /// The certificate of the authority.
+    pub(crate) fn authority(&self) -> &Path {
+        &self.authority
+    }
+
+    /// Tells a server of them.
+    pub(crate) fn pass_to(&self, command: &mut Command) {
         command
             .arg(format!("--ssl-ca={}", self.authority.display()))
             .arg(format!("--ssl-cert={}", self.certificate.display()))
