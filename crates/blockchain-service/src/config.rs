@@ -45,4 +45,21 @@ mod tests {
             "{table}"
         );
     }
+
+    #[test]
+    fn a_storm_of_environments_gives_settings_or_says_what_is_wrong() {
+        use storm::settings::{Known, Rule, optional};
+        const KNOWN: &[Known] = &[optional(
+            "DEFLATE_LEVEL",
+            Rule::Of(
+                &["fast", "0", "1", "6", "12"],
+                &["13", "-1", "best", "FAST", "1.0"],
+            ),
+        )];
+        storm::settings::storm("settings of blockchain", KNOWN, |environment| {
+            service_kit::testing::read_settings::<crate::app::App>(&|name| {
+                environment.get(name).cloned()
+            })
+        });
+    }
 }

@@ -93,4 +93,35 @@ mod tests {
             assert!(auth_url(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_storm_of_environments_gives_settings_or_says_what_is_wrong() {
+        use storm::settings::{Known, POSITIVE_MILLIS, Rule, optional};
+        const KNOWN: &[Known] = &[
+            optional(
+                "AUTH_URL",
+                Rule::Of(
+                    &[
+                        "http://auth:9000",
+                        "http://auth:9000/",
+                        "http://[::1]:1/a/b",
+                    ],
+                    &[
+                        "https://auth",
+                        "auth:9000",
+                        "http://",
+                        "http://u:hunter2@auth:9000",
+                        "/rest_auth",
+                        "x",
+                    ],
+                ),
+            ),
+            optional("AUTH_TIMEOUT_MS", POSITIVE_MILLIS),
+        ];
+        storm::settings::storm("settings of qrcode", KNOWN, |environment| {
+            service_kit::testing::read_settings::<crate::app::App>(&|name| {
+                environment.get(name).cloned()
+            })
+        });
+    }
 }

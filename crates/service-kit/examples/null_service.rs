@@ -3,13 +3,14 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use service_kit::config::Reader;
 use service_kit::limits::ContractLimits;
 use service_kit::request::Request;
 use service_kit::respond::{ContentType, Reply};
 use service_kit::{Service, Setup, config::Setting};
+use tokio::sync::Semaphore;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,10 +26,17 @@ enum Route {
     Ok,
     Panic,
     Slow,
+    Queue,
+    Spin,
     Big,
 }
 
-struct Null;
+/// What `/queue` has for all who ask a worker at the same time.
+const PLACES: usize = 4;
+
+struct Null {
+    places: Semaphore,
+}
 
 impl Service for Null {
     const NAME: &'static str = "null";
@@ -51,7 +59,9 @@ impl Service for Null {
     fn prepare((): (), _setup: &Setup) {}
 
     fn worker(_shared: &Arc<()>, _index: usize) -> Self {
-        Self
+        Self {
+            places: Semaphore::new(PLACES),
+        }
     }
 
     fn route(path: &str) -> Option<Route> {
@@ -59,6 +69,8 @@ impl Service for Null {
             "/ok" => Some(Route::Ok),
             "/panic" => Some(Route::Panic),
             "/slow" => Some(Route::Slow),
+            "/queue" => Some(Route::Queue),
+            "/spin" => Some(Route::Spin),
             "/big" => Some(Route::Big),
             _ => None,
         }
@@ -69,15 +81,35 @@ impl Service for Null {
             Route::Ok => Reply::ok(Outcome::Ok, ContentType::Text, "Hello, World!"),
             Route::Panic => panic!("on purpose"),
             Route::Slow => {
-                let [millis] = request.query().first(["ms"]);
-                let millis = millis.and_then(|value| std::str::from_utf8(value.raw()).ok());
-                let millis = millis.and_then(|text| text.parse().ok()).unwrap_or(1000);
-                tokio::time::sleep(Duration::from_millis(millis)).await;
+                tokio::time::sleep(time(&request)).await;
                 Reply::ok(Outcome::Ok, ContentType::Text, "slow")
+            }
+            // A dependency that can do so much and no more.
+            Route::Queue => {
+                let place = self.places.acquire().await;
+                tokio::time::sleep(time(&request)).await;
+                drop(place);
+                Reply::ok(Outcome::Ok, ContentType::Text, "queued")
+            }
+            // Work that keeps the worker from all others.
+            Route::Spin => {
+                let end = Instant::now() + time(&request);
+                while Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+                Reply::ok(Outcome::Ok, ContentType::Text, "spun")
             }
             Route::Big => Reply::ok(Outcome::Ok, ContentType::Text, vec![b'x'; 100_000]),
         }
     }
+}
+
+/// How long a request wants to take.
+fn time(request: &Request<'_>) -> Duration {
+    let [millis] = request.query().first(["ms"]);
+    let millis = millis.and_then(|value| std::str::from_utf8(value.raw()).ok());
+    let millis = millis.and_then(|text| text.parse().ok()).unwrap_or(1000);
+    Duration::from_millis(millis)
 }
 
 fn main() -> ExitCode {

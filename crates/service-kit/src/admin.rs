@@ -44,6 +44,8 @@ pub(crate) struct Admin {
     pub(crate) version: serde_json::Value,
     pub(crate) facts: Facts,
     pub(crate) level: LevelSwitch,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: Option<crate::faults::Faults>,
 }
 
 /// Serves for ever; the caller drops it at the very end of a stop.
@@ -79,6 +81,13 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
 impl Admin {
     fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let uri = request.uri();
+        #[cfg(feature = "fault-injection")]
+        if uri.path() == "/faults"
+            && let Some(faults) = &self.faults
+        {
+            let query = uri.query().unwrap_or_default();
+            return change_faults(faults, request.method(), query).into_response();
+        }
         let known = matches!(uri.path(), "/livez" | "/readyz" | "/metrics" | "/version");
         let reply = if uri.path() == "/log-level" {
             self.log_level(request.method(), uri.query().unwrap_or_default())
@@ -199,6 +208,21 @@ fn parse_level(query: &str) -> Result<(Targets, Duration), String> {
             .map_err(|why| format!("minutes: {why}"))? as u64,
     };
     Ok((level, Duration::from_mins(minutes)))
+}
+
+/// `GET` shows the faults in force, `PUT` puts others in force, `DELETE` ends them.
+#[cfg(feature = "fault-injection")]
+fn change_faults(faults: &crate::faults::Faults, method: &Method, query: &str) -> Reply {
+    match *method {
+        Method::GET | Method::HEAD => {}
+        Method::PUT => match crate::faults::Plan::parse(query) {
+            Ok(plan) => faults.set(plan),
+            Err(why) => return Reply::bad_request(KitOutcome::Probe, format!("{why}\n")),
+        },
+        Method::DELETE => faults.end(),
+        _ => return Reply::method_not_allowed_but("GET, HEAD, PUT, DELETE"),
+    }
+    show(ContentType::Json, line(&faults.json()))
 }
 
 fn show(content_type: ContentType, body: Vec<u8>) -> Reply {

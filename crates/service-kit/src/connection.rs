@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use crate::turnstile::{Seat, Turn, Turnstile};
 
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
@@ -33,7 +35,12 @@ pub(crate) struct Activity {
     stage: Cell<Stage>,
     /// When it was accepted, or its last head was complete.
     last: Cell<Instant>,
+    /// How often the socket took all there was of replies.
+    flushes: Cell<u32>,
+    /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
+    waiting: Cell<Option<(u32, Instant)>>,
     evicted: Notify,
+    seat: Rc<Seat>,
 }
 
 impl Activity {
@@ -41,7 +48,10 @@ impl Activity {
         Self {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
+            flushes: Cell::new(0),
+            waiting: Cell::new(None),
             evicted: Notify::new(),
+            seat: Rc::default(),
         }
     }
 
@@ -59,7 +69,40 @@ impl Activity {
     fn flushed(&self) {
         if self.stage.get() == Stage::Writing {
             self.stage.set(Stage::Awaiting);
+            self.flushes.set(self.flushes.get().wrapping_add(1));
         }
+    }
+
+    /// Whether replies wait, and have done so since `limit` ago without one moment in which none did.
+    fn is_stuck(&self, now: Instant, limit: Duration) -> bool {
+        if self.stage.get() != Stage::Writing {
+            self.waiting.set(None);
+            return false;
+        }
+        let flushes = self.flushes.get();
+        match self.waiting.get() {
+            Some((seen, since)) if seen == flushes => now.duration_since(since) >= limit,
+            _ => {
+                self.waiting.set(Some((flushes, now)));
+                false
+            }
+        }
+    }
+
+    /// Its place when the worker is saturated.
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
+    /// Whether it owes nothing: no request is in hand, and none waits to be read.
+    fn idles(&self) -> bool {
+        self.stage.get() == Stage::Awaiting && !self.seat.is_waiting()
+    }
+
+    /// Ends the connection as it is.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn cut(&self) {
+        self.evicted.notify_one();
     }
 
     /// Waits until the connection is told to make room for others.
@@ -112,7 +155,7 @@ impl Connections {
         let open = self.open.borrow();
         let mut idlers: Vec<_> = open
             .values()
-            .filter(|one| one.stage.get() == Stage::Awaiting && one.last.get().elapsed() >= idle)
+            .filter(|one| one.idles() && one.last.get().elapsed() >= idle)
             .collect();
         idlers.sort_by_key(|one| one.last.get());
         idlers.truncate((open.len() / 8).max(1));
@@ -121,18 +164,33 @@ impl Connections {
         }
         idlers.len()
     }
+
+    /// Tells those to close whose clients have left replies waiting for `limit`, however little they
+    /// take now and then. Time is counted from the sweep that saw it first. Gives their number.
+    pub(crate) fn sweep(&self, limit: Duration) -> usize {
+        let now = Instant::now();
+        let open = self.open.borrow();
+        let stuck = open.values().filter(|one| one.is_stuck(now, limit));
+        stuck.inspect(|one| one.evicted.notify_one()).count()
+    }
 }
 
-/// A socket that notes when a reply has gone out.
+/// A socket that notes when a reply has gone out, and waits for its turn to read when the worker is
+/// saturated.
 #[derive(Debug)]
 pub(crate) struct Watched {
     stream: TcpStream,
     activity: Rc<Activity>,
+    turnstile: Rc<Turnstile>,
 }
 
 impl Watched {
-    pub(crate) fn new(stream: TcpStream, activity: Rc<Activity>) -> Self {
-        Self { stream, activity }
+    pub(crate) fn new(stream: TcpStream, activity: Rc<Activity>, turnstile: Rc<Turnstile>) -> Self {
+        Self {
+            stream,
+            activity,
+            turnstile,
+        }
     }
 }
 
@@ -142,6 +200,14 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turnstile.is_shut() {
+            let seat = &self.activity.seat;
+            match ready!(self.turnstile.poll_turn(seat, &self.stream, context))? {
+                Turn::Read => {}
+                // Nothing read is the end.
+                Turn::HungUp => return Poll::Ready(Ok(())),
+            }
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -201,6 +267,30 @@ mod tests {
             connections.leave(number);
         }
         assert_eq!(connections.evict(Duration::ZERO), 1, "one at least");
+    }
+
+    #[test]
+    fn replies_that_wait_too_long_are_given_up_unless_all_went_out_in_between() {
+        let connections = Connections::default();
+        let (_, one) = connections.enter();
+        let long = Duration::from_mins(1);
+        one.begin(Instant::now());
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "work is not cut");
+        assert_eq!(connections.sweep(Duration::ZERO), 0);
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "seen first");
+        assert_eq!(connections.sweep(long), 0);
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        // Pipelined requests are answered into a socket that is never empty.
+        one.begin(Instant::now());
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        one.flushed();
+        one.begin(Instant::now());
+        one.replied();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "a new wait");
+        one.flushed();
+        assert_eq!(connections.sweep(Duration::ZERO), 0, "it idles");
     }
 
     #[tokio::test(start_paused = true)]

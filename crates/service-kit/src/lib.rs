@@ -13,6 +13,8 @@ pub mod compute;
 pub mod config;
 mod connection;
 pub mod drain;
+#[cfg(feature = "fault-injection")]
+mod faults;
 pub mod health;
 mod lag;
 pub mod limits;
@@ -29,6 +31,7 @@ pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 pub mod trace;
+mod turnstile;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

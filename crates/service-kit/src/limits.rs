@@ -1,5 +1,7 @@
 //! What a request may cost before it is refused.
 
+mod adaptive;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use http::{HeaderMap, HeaderName};
 use crate::access;
 use crate::metrics::WorkerGauge;
 use crate::settings::Common;
+
+pub(crate) use adaptive::Adaptive;
 
 /// Limits that belong to a service's contract, not to its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +44,14 @@ pub(crate) fn patience(headers: &HeaderMap, most: Duration) -> Duration {
 pub(crate) struct WorkerLimits {
     pub(crate) connections: usize,
     pub(crate) in_flight: usize,
+    /// How low the limit on those of them that wait may go.
+    pub(crate) least_in_flight: usize,
+    /// How late a worker may be before it stops reading; `None` for ever.
+    pub(crate) pause_reads: Option<Duration>,
     pub(crate) keep_alive: Duration,
     pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
+    pub(crate) send_deadline: Duration,
     pub(crate) access: access::Settings,
 }
 
@@ -52,9 +61,12 @@ impl WorkerLimits {
         Self {
             connections: (connections / workers).max(1),
             in_flight: (common.max_in_flight / workers).max(1),
+            least_in_flight: (common.min_in_flight / workers).max(1),
+            pause_reads: (!common.pause_reads.is_zero()).then_some(common.pause_reads),
             keep_alive: common.keep_alive,
             crowded_idle: common.crowded_idle,
             request_deadline: common.request_deadline,
+            send_deadline: common.send_deadline,
             access: common.access,
         }
     }

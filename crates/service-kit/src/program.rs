@@ -18,14 +18,16 @@ use crate::cli::{self, Command, CommandLine};
 use crate::compute::ComputePool;
 use crate::config::{self, Effective, Mistakes, Reader, Setting};
 use crate::drain::{self, Drain, Phase, Stop, StopSignals};
+#[cfg(feature = "fault-injection")]
+use crate::faults::Faults;
 use crate::health::Health;
 use crate::limits::WorkerLimits;
-use crate::metrics::{Durations, Label, Metrics};
+use crate::metrics::{Label, Metrics};
 use crate::server::{self, RequestMetrics, WorkerParts};
 use crate::settings::{self, Common};
 use crate::telemetry::LevelSwitch;
 use crate::trace::Tracing;
-use crate::{Facts, Service, Setup, lag, listener, runtime, spread, telemetry};
+use crate::{Facts, Service, Setup, listener, runtime, spread, telemetry};
 
 /// Bad settings or usage.
 const EXIT_USAGE: u8 = 64;
@@ -41,6 +43,7 @@ pub fn main<S: Service>() -> ExitCode {
     let program = format!("{}-service", S::NAME);
     let all: Vec<&Setting> = settings::COMMON
         .iter()
+        .chain(settings::OF_THIS_BUILD)
         .chain(S::SETTINGS)
         .copied()
         .collect();
@@ -108,7 +111,7 @@ fn healthcheck(
     }
 }
 
-fn read_settings<S: Service>(
+pub(crate) fn read_settings<S: Service>(
     environment: &dyn Fn(&str) -> Option<String>,
     line: CommandLine,
 ) -> Result<(Common, S::Config, Effective), Mistakes> {
@@ -209,7 +212,8 @@ async fn run<S: Service>(
     };
     let shared = Arc::new(S::prepare(config, &setup));
     let request_metrics = RequestMetrics::new(&metrics, <S::Outcome as Label>::ALL);
-    let lag = lag::family(&metrics);
+    #[cfg(feature = "fault-injection")]
+    let faults = common.faults.then(|| Faults::new(&metrics));
     let tracing = Tracing::start(&common.trace, S::NAME, &metrics);
 
     let admin = Admin {
@@ -220,6 +224,8 @@ async fn run<S: Service>(
         version: version::<S>(&build, workers.count, listen_addr, admin_addr),
         facts,
         level,
+        #[cfg(feature = "fault-injection")]
+        faults: faults.clone(),
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
@@ -239,8 +245,10 @@ async fn run<S: Service>(
                 health: health.clone(),
                 metrics: request_metrics.clone(),
                 tracer: tracing.as_ref().map(|tracing| tracing.worker(index)),
+                #[cfg(feature = "fault-injection")]
+                faults: faults.as_ref().map(|faults| faults.worker(index)),
             });
-    let (threads, mut ends) = start_workers::<S>(parts, &shared, &lag)?;
+    let (threads, mut ends) = start_workers::<S>(parts, &shared)?;
     tracing::info!(
         service = S::NAME,
         version = build.version,
@@ -301,7 +309,6 @@ type WorkerEnds = JoinSet<bool>;
 fn start_workers<S: Service>(
     parts: impl Iterator<Item = WorkerParts>,
     shared: &Arc<S::Shared>,
-    lag: &Durations,
 ) -> io::Result<(Vec<JoinHandle<()>>, WorkerEnds)> {
     let mut threads = Vec::new();
     let mut ends = JoinSet::new();
@@ -309,9 +316,7 @@ fn start_workers<S: Service>(
         let shared = Arc::clone(shared);
         let (ended, end) = oneshot::channel();
         let name = format!("{}-{}", S::NAME, parts.index);
-        let lag = lag.worker(parts.index);
         threads.push(runtime::spawn_worker(name, move || async move {
-            tokio::task::spawn_local(lag::measure(lag));
             let app = S::worker(&shared, parts.index);
             let _ = ended.send(server::run(app, parts).await);
         })?);

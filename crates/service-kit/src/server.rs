@@ -1,102 +1,44 @@
-//! One worker: from accept to close, and what happens to each request in between.
+//! One worker: from accept to close. What happens to each request in between is in `exchange`.
 
-use std::convert::Infallible;
+mod exchange;
+mod families;
+
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument as _;
 
+use self::exchange::respond;
+pub(crate) use self::families::RequestMetrics;
+use self::families::WorkerMetrics;
 use crate::Service;
 use crate::access::AccessLog;
 use crate::connection::{Activity, Connections, Watched};
 use crate::drain::{Phase, Watch};
 use crate::health::Health;
-use crate::limits::{self, HEADER_BYTES, InFlight, WorkerLimits};
+use crate::lag;
+use crate::limits::{Adaptive, HEADER_BYTES, InFlight, WorkerLimits};
 use crate::listener;
-use crate::metrics::{
-    Counters, Durations, Gauges, Label, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
-};
-use crate::request::Request;
-use crate::respond::{KitOutcome, Outcome, Reply};
+use crate::metrics::Label as _;
+use crate::respond::KitOutcome;
 use crate::spread::Spread;
-use crate::trace::{self, Tracer};
+use crate::trace::Tracer;
+use crate::turnstile::Turnstile;
 
 /// How long a new connection waits for a place before others are looked at.
 const CROWDED_LOOK: Duration = Duration::from_millis(250);
 
+/// Parts of the time that replies may wait, after each of which is looked who lets them wait.
+const SWEEPS: u32 = 4;
+
 /// How long an idle connection stays open when the closing begins.
 const LAST_CALL: Duration = Duration::from_millis(500);
-
-/// The families that every service has.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestMetrics {
-    requests: Counters,
-    durations: Durations,
-    in_flight: Gauges,
-    connections: Gauges,
-    accepted: Counters,
-    log_dropped: Counters,
-}
-
-impl RequestMetrics {
-    pub(crate) fn new(metrics: &Metrics, outcomes: &[&'static str]) -> Self {
-        let labels: Vec<_> = KitOutcome::ALL.iter().chain(outcomes).copied().collect();
-        Self {
-            requests: metrics.counters(
-                "requests_total",
-                "Requests by outcome.",
-                "outcome",
-                &labels,
-            ),
-            durations: metrics.durations(
-                "request_duration_seconds",
-                "Time from a request's head to its reply, in seconds.",
-            ),
-            in_flight: metrics.gauge("requests_in_flight", "Requests in hand."),
-            connections: metrics.gauge("connections", "Open connections."),
-            accepted: metrics.counters(
-                "connections_accepted_total",
-                "Connections accepted.",
-                "listener",
-                &["traffic"],
-            ),
-            log_dropped: metrics.counters(
-                "log_lines_dropped_total",
-                "Lines that were left out, because there were too many in one second.",
-                "log",
-                &["access"],
-            ),
-        }
-    }
-
-    fn worker(&self, worker: usize) -> WorkerMetrics {
-        WorkerMetrics {
-            requests: self.requests.worker(worker),
-            durations: self.durations.worker(worker),
-            connections: self.connections.worker(worker),
-            accepted: self.accepted.worker(worker),
-        }
-    }
-}
-
-struct WorkerMetrics {
-    requests: WorkerCounters,
-    durations: WorkerDurations,
-    connections: WorkerGauge,
-    accepted: WorkerCounters,
-}
 
 /// What a worker thread needs to run.
 pub(crate) struct WorkerParts {
@@ -108,18 +50,24 @@ pub(crate) struct WorkerParts {
     pub(crate) health: Health,
     pub(crate) metrics: RequestMetrics,
     pub(crate) tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: Option<crate::faults::WorkerFaults>,
 }
 
 struct Worker<S> {
     app: S,
     limits: WorkerLimits,
     in_flight: InFlight,
+    waiting: Adaptive,
+    turnstile: Rc<Turnstile>,
     open: Connections,
     drain: Watch,
     health: Health,
     metrics: WorkerMetrics,
     access: AccessLog,
     tracer: Option<Tracer>,
+    #[cfg(feature = "fault-injection")]
+    faults: Option<crate::faults::WorkerFaults>,
 }
 
 /// Serves until the drain says so, then finishes what is in hand.
@@ -127,9 +75,22 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     let listener = TcpListener::from_std(parts.listener)?;
     let limits = parts.limits;
     let mut drain = parts.drain;
+    let turnstile = Rc::new(Turnstile::new(&parts.metrics.pauses, parts.index));
+    tokio::task::spawn_local(lag::measure(
+        parts.metrics.lag.worker(parts.index),
+        Rc::clone(&turnstile),
+        limits.pause_reads,
+    ));
     let worker = Rc::new(Worker {
         app,
         limits,
+        waiting: Adaptive::new(
+            limits.least_in_flight,
+            limits.in_flight,
+            Instant::now(),
+            parts.metrics.in_flight_limit.worker(parts.index),
+        ),
+        turnstile,
         in_flight: InFlight::new(
             limits.in_flight,
             parts.metrics.in_flight.worker(parts.index),
@@ -140,13 +101,17 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         metrics: parts.metrics.worker(parts.index),
         access: AccessLog::new(limits.access, parts.metrics.log_dropped.worker(parts.index)),
         tracer: parts.tracer,
+        #[cfg(feature = "fault-injection")]
+        faults: parts.faults,
     });
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
+    let sweeper = tokio::task::spawn_local(Rc::clone(&worker).end_slow_readers());
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
-            Some((listener::accept(&listener).await, slot))
+            let stream = worker.turnstile.admit(listener::accept(&listener)).await;
+            Some((stream, slot))
         };
         let mine = tokio::select! {
             biased;
@@ -159,6 +124,8 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             spawn_connection(&worker, stream, slot, drain.clone());
         }
     }
+
+    worker.turnstile.open_for_good();
 
     // What the others handed over before they knew.
     spread.inbox.close();
@@ -184,6 +151,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             tracing::warn!(worker = parts.index, connections = worker.open.count(), "connections cut at the drain deadline");
         }
     }
+    sweeper.abort();
     Ok(())
 }
 
@@ -209,6 +177,7 @@ struct OpenConnection<S> {
 impl<S> OpenConnection<S> {
     fn new(worker: Rc<Worker<S>>, slot: OwnedSemaphorePermit) -> Self {
         let (number, activity) = worker.open.enter();
+        worker.turnstile.welcome(activity.seat());
         worker.metrics.connections.set(worker.open.count());
         worker.metrics.accepted.add_one(0);
         Self {
@@ -224,6 +193,7 @@ impl<S> Drop for OpenConnection<S> {
     fn drop(&mut self) {
         let worker = &self.worker;
         worker.open.leave(self.number);
+        worker.turnstile.leave(self.activity.seat());
         worker.metrics.connections.set(worker.open.count());
     }
 }
@@ -235,7 +205,8 @@ async fn serve_connection<S: Service>(
 ) {
     let worker = &open.worker;
     let activity = &open.activity;
-    let stream = Watched::new(stream, Rc::clone(activity));
+    let turnstile = Rc::clone(&worker.turnstile);
+    let stream = Watched::new(stream, Rc::clone(activity), turnstile);
     let service = service_fn(|request| respond(Rc::clone(worker), Rc::clone(activity), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -283,92 +254,6 @@ async fn serve_connection<S: Service>(
     }
 }
 
-/// Counts a request when it is dropped, so that cancelled and panicked ones count too.
-struct Record<'a, S: Service> {
-    worker: &'a Worker<S>,
-    started: Instant,
-    outcome: Outcome,
-    /// None until there is a reply.
-    status: Option<StatusCode>,
-    /// Only of a request that is traced. Ends after all else was told about the request.
-    span: Option<Box<trace::Span>>,
-}
-
-impl<S: Service> Drop for Record<'_, S> {
-    fn drop(&mut self) {
-        let outcome = if std::thread::panicking() {
-            Outcome::Kit(KitOutcome::Panic)
-        } else {
-            self.outcome
-        };
-        let index = match outcome {
-            Outcome::Kit(outcome) => outcome.index(),
-            Outcome::Service(index) => KitOutcome::ALL.len() + index,
-        };
-        let metrics = &self.worker.metrics;
-        metrics.requests.add_one(index);
-        let took = self.started.elapsed();
-        metrics.durations.observe(took);
-        let label = || {
-            let mut labels = KitOutcome::ALL.iter().chain(<S::Outcome as Label>::ALL);
-            labels.nth(index).copied().unwrap_or_default()
-        };
-        if self.worker.access.takes(self.status, took) {
-            let tell = || {
-                tracing::info!(
-                    outcome = label(),
-                    status = self.status.map(|status| status.as_u16()),
-                    took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                    "request"
-                );
-            };
-            // Within its span the line names the trace.
-            match &self.span {
-                Some(span) => span.log().in_scope(tell),
-                None => tell(),
-            }
-        }
-        if let Some(span) = &mut self.span {
-            span.ended(label());
-        }
-    }
-}
-
-async fn respond<S: Service>(
-    worker: Rc<Worker<S>>,
-    activity: Rc<Activity>,
-    request: http::Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    // No route reads a body. Where one begins and ends is what request smuggling is about, so
-    // nothing behind one is read: the reply closes the connection.
-    let (head, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
-    let mut record = Record {
-        worker: &worker,
-        started: Instant::now(),
-        outcome: Outcome::Kit(KitOutcome::Cancelled),
-        status: None,
-        span: worker
-            .tracer
-            .as_ref()
-            .and_then(|tracer| tracer.start(&head)),
-    };
-    activity.begin(record.started);
-    let reply = worker.reply(&head, &mut record).await;
-    record.outcome = reply.outcome;
-    activity.replied();
-    let mut response = reply.into_response();
-    record.status = Some(response.status());
-    if let Some(span) = &mut record.span {
-        span.answered(response.status());
-    }
-    if has_body || !worker.drain.is_serving() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    Ok(response)
-}
-
 impl<S: Service> Worker<S> {
     /// A place for one more connection. Over the cap nothing is accepted: what comes waits in the
     /// kernel's queue, and connections that idle are closed for it.
@@ -385,71 +270,16 @@ impl<S: Service> Worker<S> {
         }
     }
 
-    async fn reply(&self, head: &http::request::Parts, record: &mut Record<'_, S>) -> Reply {
-        if target_bytes(&head.uri) > S::LIMITS.target_bytes {
-            return Reply::target_too_long();
-        }
-        let path = head.uri.path();
-        let Some(route) = S::route(path) else {
-            return if path == "/readyz" {
-                self.readiness(&head.method)
-            } else {
-                Reply::not_found()
-            };
-        };
-        if !is_read(&head.method) {
-            return Reply::method_not_allowed();
-        }
-        let patience = limits::patience(&head.headers, self.limits.request_deadline);
-        if patience.is_zero() {
-            return Reply::shed(KitOutcome::Deadline, "no time for an answer\n");
-        }
-        let Some(place) = self.in_flight.enter() else {
-            return Reply::shed(KitOutcome::Shed, "too many requests in hand\n");
-        };
-        if let Some(span) = &mut record.span {
-            span.matched(path);
-        }
-        let span = record.span.as_deref();
-        let call = self.app.call(route, Request::new(head, span));
-        // The timer is only armed when the reply is not there at the first poll.
-        let deadline = (record.started + patience).into();
-        let reply = match span {
-            None => tokio::time::timeout_at(deadline, call).await,
-            // Boxed, so that only the few that are traced pay for the room.
-            Some(span) => {
-                let call = Box::pin(call.instrument(span.log().clone()));
-                tokio::time::timeout_at(deadline, call).await
+    /// Closes connections whose clients take their replies too slowly. Looks at all of them now and
+    /// then, so that requests pay for no timer.
+    async fn end_slow_readers(self: Rc<Self>) {
+        let limit = self.limits.send_deadline;
+        loop {
+            tokio::time::sleep(limit / SWEEPS).await;
+            let ended = self.open.sweep(limit);
+            if ended > 0 {
+                tracing::debug!(ended, "clients left their replies waiting");
             }
-        };
-        drop(place);
-        reply.unwrap_or_else(|_| Reply::shed(KitOutcome::Deadline, "no answer in time\n"))
-    }
-
-    fn readiness(&self, method: &Method) -> Reply {
-        if !is_read(method) {
-            return Reply::method_not_allowed();
-        }
-        if self.drain.is_serving() && self.health.is_ready() {
-            Reply::kit(KitOutcome::Probe, StatusCode::OK, "ready\n")
-        } else {
-            Reply::shed(KitOutcome::Probe, "not ready\n")
         }
     }
-}
-
-/// Length of the request target, also of one in absolute form.
-fn target_bytes(uri: &Uri) -> usize {
-    let scheme = uri
-        .scheme_str()
-        .map_or(0, |scheme| scheme.len() + "://".len());
-    let authority = uri
-        .authority()
-        .map_or(0, |authority| authority.as_str().len());
-    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    scheme + authority + path
-}
-
-fn is_read(method: &Method) -> bool {
-    method == Method::GET || method == Method::HEAD
 }

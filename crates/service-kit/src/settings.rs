@@ -55,6 +55,11 @@ const REQUEST_DEADLINE_MS: Setting = Setting::with_default(
     "10000",
     "How long a request may wait for its reply before it is answered 503. Milliseconds.",
 );
+const SEND_DEADLINE_MS: Setting = Setting::with_default(
+    "SEND_DEADLINE_MS",
+    "60000",
+    "How long a client may leave replies waiting, however little it takes now and then, before its connection is closed. Milliseconds.",
+);
 const MAX_CONNECTIONS: Setting = Setting::with_default(
     "MAX_CONNECTIONS",
     "16384",
@@ -64,6 +69,16 @@ const MAX_IN_FLIGHT: Setting = Setting::with_default(
     "MAX_IN_FLIGHT",
     "4096",
     "Requests in hand; more are answered 503 with Retry-After.",
+);
+const MIN_IN_FLIGHT: Setting = Setting::with_default(
+    "MIN_IN_FLIGHT",
+    "128",
+    "How far rising latency may lower MAX_IN_FLIGHT for requests that wait, such as for a look-up; no less than that turns it off.",
+);
+const PAUSE_READS_MS: Setting = Setting::with_default(
+    "PAUSE_READS_MS",
+    "25",
+    "How late a worker may come to its work before it stops accepting and reading until it has worked off what it read; 0 turns it off. Milliseconds.",
 );
 const LOG_LEVEL: Setting = Setting::with_default(
     "LOG_LEVEL",
@@ -88,14 +103,23 @@ pub const COMMON: &[&Setting] = &[
     &KEEP_ALIVE_MS,
     &CROWDED_IDLE_MS,
     &REQUEST_DEADLINE_MS,
+    &SEND_DEADLINE_MS,
     &MAX_CONNECTIONS,
     &MAX_IN_FLIGHT,
+    &MIN_IN_FLIGHT,
+    &PAUSE_READS_MS,
     &LOG_LEVEL,
     &LOG_FORMAT,
     &access::ACCESS_LOG_SLOW_MS,
     &access::ACCESS_LOG_ONE_IN,
     &trace::OTLP_ENDPOINT,
     &trace::TRACE_SAMPLE,
+];
+
+/// Settings that only some builds have.
+pub(crate) const OF_THIS_BUILD: &[&Setting] = &[
+    #[cfg(feature = "fault-injection")]
+    &crate::faults::FAULT_INJECTION,
 ];
 
 /// The common settings, parsed.
@@ -111,12 +135,17 @@ pub struct Common {
     pub(crate) keep_alive: Duration,
     pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
+    pub(crate) send_deadline: Duration,
     pub(crate) max_connections: usize,
     pub(crate) max_in_flight: usize,
+    pub(crate) min_in_flight: usize,
+    pub(crate) pause_reads: Duration,
     pub(crate) log_level: Targets,
     pub(crate) log_format: LogFormat,
     pub(crate) access: access::Settings,
     pub(crate) trace: trace::Settings,
+    #[cfg(feature = "fault-injection")]
+    pub(crate) faults: bool,
 }
 
 impl Common {
@@ -131,12 +160,17 @@ impl Common {
         let keep_alive = reader.value(&KEEP_ALIVE_MS, config::positive_millis);
         let crowded_idle = reader.value(&CROWDED_IDLE_MS, config::positive_millis);
         let request_deadline = reader.value(&REQUEST_DEADLINE_MS, config::positive_millis);
+        let send_deadline = reader.value(&SEND_DEADLINE_MS, config::positive_millis);
         let max_connections = reader.value(&MAX_CONNECTIONS, config::number(1..=1_000_000));
         let max_in_flight = reader.value(&MAX_IN_FLIGHT, config::number(1..=1_000_000));
+        let min_in_flight = reader.value(&MIN_IN_FLIGHT, config::number(1..=1_000_000));
+        let pause_reads = reader.value(&PAUSE_READS_MS, config::millis);
         let log_level = reader.value(&LOG_LEVEL, telemetry::log_level);
         let log_format = reader.value(&LOG_FORMAT, telemetry::log_format);
         let access = access::Settings::read(reader);
         let trace = trace::Settings::read(reader);
+        #[cfg(feature = "fault-injection")]
+        let faults = reader.value(&crate::faults::FAULT_INJECTION, crate::faults::switch);
         if let (Some(listen), Some(admin)) = (listen_addr, admin_addr)
             && listen == admin
             && listen.port() != 0
@@ -156,12 +190,17 @@ impl Common {
             keep_alive: keep_alive?,
             crowded_idle: crowded_idle?,
             request_deadline: request_deadline?,
+            send_deadline: send_deadline?,
             max_connections: max_connections?,
             max_in_flight: max_in_flight?,
+            min_in_flight: min_in_flight?,
+            pause_reads: pause_reads?,
             log_level: log_level?,
             log_format: log_format?,
             access: access?,
             trace: trace?,
+            #[cfg(feature = "fault-injection")]
+            faults: faults?,
         })
     }
 

@@ -188,6 +188,21 @@ fn follow(
     receive
 }
 
+/// What a service makes of an environment: what `--print-config` shows, or a line for each mistake.
+///
+/// # Errors
+///
+/// The lines.
+pub fn read_settings<S: crate::Service>(
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Vec<String>> {
+    let line = crate::cli::parse([], &[]);
+    match crate::program::read_settings::<S>(environment, line) {
+        Ok((_, _, effective)) => Ok(effective.to_string()),
+        Err(mistakes) => Err(mistakes.lines().to_vec()),
+    }
+}
+
 /// Polls a condition until it holds.
 ///
 /// # Panics
@@ -336,6 +351,27 @@ impl Connection {
     pub fn try_get(&mut self, target: &str) -> std::io::Result<Answer> {
         self.try_send(request(target).as_bytes())?;
         self.reply()
+    }
+
+    /// GETs of one path with many queries, all sent before the first reply is read; gives the bodies.
+    ///
+    /// # Panics
+    ///
+    /// When a reply is not whole or not 200.
+    pub fn get_all(&mut self, path: &str, queries: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut requests = Vec::new();
+        for query in queries {
+            requests.extend_from_slice(format!("GET {path}?").as_bytes());
+            requests.extend_from_slice(query);
+            requests.extend_from_slice(b" HTTP/1.1\r\nHost: test\r\n\r\n");
+        }
+        self.send(&requests);
+        let replies = queries.iter().map(|query| {
+            let answer = self.reply().expect("a whole reply");
+            assert_eq!(answer.status, 200, "{}", query.escape_ascii());
+            answer.body
+        });
+        replies.collect()
     }
 
     /// Reads one reply with a body by `Content-Length`.

@@ -156,4 +156,50 @@ mod tests {
             "{table}"
         );
     }
+
+    #[test]
+    fn a_storm_of_environments_gives_settings_or_says_what_is_wrong() {
+        use storm::settings::{Known, MILLIS, POSITIVE_MILLIS, Rule, optional, required};
+        const KNOWN: &[Known] = &[
+            required(
+                "DATABASE_URL",
+                Rule::Of(
+                    &[
+                        "sqlite:///data/tripod.db",
+                        "mysql://app:hunter2@db:3306/tripod",
+                        "mysql://app@db/tripod",
+                        "mysql://app:hunter2@a:1,b:2/tripod?ssl-mode=REQUIRED",
+                        "mariadb://app:p%40hunter2@[::1]:3306/tripod",
+                    ],
+                    &[
+                        "postgres://app:hunter2@db/tripod",
+                        "mysql://app:hunter2@db:3306",
+                        "mysql://app:hunter2@db:3306/",
+                        "mysql://app:hunter2@db:port/tripod",
+                        "mysql://app:hunter2@a:1,,b:2/tripod",
+                        "mysql:/app:hunter2@db/tripod",
+                        "mysql://app:hunter2@db/tripod?ssl-mode=maybe",
+                        "sqlite://",
+                        "sqlite://a.db?mode=rw",
+                        "db",
+                    ],
+                ),
+            ),
+            optional("DATABASE_PASSWORD_FILE", Rule::Anything),
+            optional("DATABASE_CA_FILE", Rule::Anything),
+            optional("DATABASE_CONNECTIONS", Rule::Number(1, 10_000)),
+            optional("DATABASE_KEYS_PER_QUERY", Rule::Number(1, 32)),
+            optional("DATABASE_WAIT_MS", POSITIVE_MILLIS),
+            optional("DATABASE_CONNECT_MS", POSITIVE_MILLIS),
+            optional("DATABASE_QUERY_MS", POSITIVE_MILLIS),
+            optional("CACHE_MB", Rule::Number(0, 1 << 20)),
+            optional("CACHE_TTL_MS", MILLIS),
+            optional("CACHE_STALE_MS", MILLIS),
+        ];
+        storm::settings::storm("settings of twitter", KNOWN, |environment| {
+            service_kit::testing::read_settings::<crate::app::App>(&|name| {
+                environment.get(name).cloned()
+            })
+        });
+    }
 }

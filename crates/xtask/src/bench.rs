@@ -11,7 +11,7 @@ mod page;
 mod peers;
 mod plot;
 mod rows;
-mod server;
+pub(crate) mod server;
 mod targets;
 
 use std::fs;
@@ -34,6 +34,9 @@ use crate::packages::Needed;
 use crate::signals::StopSignal;
 use crate::workspace::{Workspace, cargo};
 use crate::{EXIT_INTERRUPTED, child, console};
+
+pub(crate) use self::host::load_average;
+pub(crate) use self::load::{percentile, reported};
 
 /// Where results are kept, relative to the workspace.
 const RESULTS: &str = "benches/results";
@@ -141,7 +144,7 @@ async fn measure_and_write(options: &Options) -> Result<ExitCode> {
         database.stop().await;
     }
 
-    host["load_after"] = json!(host::load_average());
+    host["load_after"] = json!(load_average());
     results["format"] = json!(FORMAT);
     results["date"] = json!(host::today());
     results["host"] = host;
@@ -247,7 +250,7 @@ async fn prepare(
     Ok((bench, inputs))
 }
 
-async fn build(workspace: &Workspace) -> Result<()> {
+pub(crate) async fn build(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
     build
         .args(["build", "--release", "--locked"])
@@ -285,7 +288,7 @@ fn vectors(root: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a program that prints a line of JSON.
-async fn told(command: &mut Command) -> Result<Value> {
+pub(crate) async fn told(command: &mut Command) -> Result<Value> {
     let output = command.kill_on_drop(true).output().await;
     let output = output.context("cannot start `prepare`")?;
     if !output.status.success() {
@@ -296,7 +299,7 @@ async fn told(command: &mut Command) -> Result<Value> {
 }
 
 /// Thousands of connections take as many descriptors, in the server and in the load tool.
-fn raise_open_file_limit() {
+pub(crate) fn raise_open_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

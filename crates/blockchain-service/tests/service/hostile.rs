@@ -2,6 +2,7 @@
 //! meanwhile.
 
 use serde_json::json;
+use service_kit::testing::wait_until;
 
 use crate::chain::{HEAD, first_request, pack, pack_text, payload, unpack};
 use crate::start;
@@ -113,4 +114,30 @@ fn a_chain_of_two_hundred_blocks_is_answered() {
         request["new_tx"] = json!([]);
         cc = pack(&request);
     }
+}
+
+#[test]
+fn a_right_request_whose_time_is_over_is_503_and_never_invalid() {
+    let service = start(&[("WORKERS", "1"), ("REQUEST_DEADLINE_MS", "600000")]);
+    let easy = first_request("generated_valid.jsonl");
+    let known = service.get(&format!("/blockchain?cc={easy}")).text();
+    let mut request = unpack(known.strip_prefix(HEAD).expect("a chain"));
+    request["new_tx"] = json!([]);
+    // One of a million hashes: tens of milliseconds, on the pool.
+    request["new_target"] = json!("00001");
+    let hard = pack(&request);
+    let mut connection = service.connect();
+    wait_until("one takes longer than it may", || {
+        let field = "X-Request-Timeout-Ms: 1";
+        let text = format!("GET /blockchain?cc={hard} HTTP/1.1\r\nHost: test\r\n{field}\r\n\r\n");
+        connection.send(text.as_bytes());
+        let answer = connection.reply().expect("a whole reply");
+        if answer.status == 503 {
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            return true;
+        }
+        assert_ne!(payload(&answer, "hard"), "INVALID");
+        false
+    });
+    assert_ne!(ask(&service, &hard, "with time"), "INVALID");
 }

@@ -3,6 +3,7 @@
 mod chain;
 mod deploys;
 mod hostile;
+mod storm;
 
 use service_kit::testing::Running;
 

@@ -1,7 +1,9 @@
 //! The QR code service as its clients see it, through a running program.
 
 mod deploys;
+mod hostile;
 mod image;
+mod storm;
 mod symbol;
 mod token;
 

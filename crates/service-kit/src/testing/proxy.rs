@@ -29,6 +29,31 @@ pub enum Fault {
     CutAfter(u64),
     /// These bytes are said to new connections, which are then closed.
     Say(Vec<u8>),
+    /// A bad network, the same again for the same seed: bytes come in small pieces both ways, some late
+    /// by up to `late`, as behind a packet that was lost and sent again, and one of `resets`
+    /// connections is reset at a place of its own (0: none).
+    Flaky {
+        /// What the choices are made from.
+        seed: u64,
+        /// Longest delay of a piece.
+        late: Duration,
+        /// One of so many connections is reset.
+        resets: u64,
+    },
+}
+
+/// The choices of one connection (SplitMix64).
+#[derive(Debug)]
+struct Choices(u64);
+
+impl Choices {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % bound.max(1)
+    }
 }
 
 /// The proxy, on a loopback port of its own; everything ends when it is dropped.
@@ -181,18 +206,18 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             std::thread::park_timeout(LOOK);
             continue;
         };
-        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
         shared.open.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             // Either side may go at any point; that is what the proxy is for.
-            let _ = serve(client, &shared);
+            let _ = serve(client, &shared, number);
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn serve(mut client: TcpStream, shared: &Shared, number: u64) -> std::io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_nodelay(true)?;
     loop {
@@ -209,6 +234,8 @@ fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
         stream.set_read_timeout(Some(LOOK))?;
     }
     let mut passed = 0;
+    let mut choices = Choices(number);
+    let mut flaky = None;
     let mut buffer = vec![0; 16 * 1024];
     let ended = loop {
         if shared.now() == Fault::Reset {
@@ -218,6 +245,42 @@ fn serve(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
             std::thread::park_timeout(LOOK);
             continue;
         }
+        if let Fault::Flaky { seed, late, resets } = shared.now() {
+            let room = flaky.get_or_insert_with(|| {
+                choices = Choices(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let is_reset = resets > 0 && choices.below(resets) == 0;
+                if is_reset {
+                    choices.below(3_000)
+                } else {
+                    u64::MAX
+                }
+            });
+            let mut pass = |from: &mut TcpStream, to: &mut TcpStream| {
+                // Mostly a few bytes at a time.
+                let most = match choices.below(6) {
+                    0 => 1,
+                    1 => 3,
+                    2 => 10,
+                    3 => 100,
+                    _ => 1_460,
+                };
+                let Some(count) = read(from, &mut buffer[..most])? else {
+                    return Ok(true);
+                };
+                if choices.below(8) == 0 {
+                    let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+                    std::thread::park_timeout(Duration::from_micros(choices.below(micros)));
+                }
+                *room = room.saturating_sub(count as u64);
+                to.write_all(&buffer[..count])?;
+                Ok::<_, std::io::Error>(count > 0 && *room > 0)
+            };
+            if !pass(&mut client, &mut server)? || !pass(&mut server, &mut client)? {
+                break if *room == 0 { reset(&client) } else { Ok(()) };
+            }
+            continue;
+        }
+        flaky = None;
         match read(&mut client, &mut buffer) {
             Ok(Some(0)) | Err(_) => break Ok(()),
             Ok(Some(count)) => server.write_all(&buffer[..count])?,
@@ -325,6 +388,25 @@ mod tests {
         assert!(stream.read_to_end(&mut rest).is_err());
         // A reset may overtake what was on its way.
         assert!(b"hel".starts_with(&rest));
+    }
+
+    #[test]
+    fn a_bad_network_passes_all_bytes_and_resets_as_many_connections_as_it_was_told() {
+        let proxy = Proxy::start(echo());
+        let sent: Vec<u8> = (0..20_000_u32)
+            .map(|number| number.to_le_bytes()[0])
+            .collect();
+        let ask = |resets: u64| {
+            let late = Duration::from_micros(100);
+            let seed = 7;
+            proxy.set_and_cut(Fault::Flaky { seed, late, resets });
+            let mut stream = connect(&proxy).unwrap();
+            let mut back = vec![0; sent.len()];
+            stream.write_all(&sent)?;
+            stream.read_exact(&mut back).map(|()| back == sent)
+        };
+        assert!(ask(0).unwrap(), "no byte is lost, doubled or moved");
+        assert!(ask(1).is_err(), "every one is reset");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Clients that mean no good: each gets the contract's answer or a clean 4xx, and nobody else
 //! notices.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use service_kit::testing::{Connection, Running, Signal, wait_until};
+use service_kit::testing::{Connection, PATIENCE, Running, Signal, wait_until};
 
 use crate::support::start;
 
@@ -155,6 +156,30 @@ fn a_burst_of_a_thousand_is_answered_in_order_also_to_one_that_reads_late() {
             assert_eq!(connection.reply().unwrap().status, expected);
         }
     }
+}
+
+#[test]
+fn who_takes_replies_by_the_drop_is_cut_and_others_are_not() {
+    let service = start(&[("WORKERS", "1"), ("SEND_DEADLINE_MS", "1500")]);
+    let mut good = service.connect();
+    let mut trickle = std::net::TcpStream::connect(service.listen_addr).unwrap();
+    trickle.set_read_timeout(Some(PATIENCE)).unwrap();
+    // 60 MB: far more than the kernel takes on both sides.
+    let requests = "GET /big HTTP/1.1\r\nHost: test\r\n\r\n".repeat(600);
+    trickle.write_all(requests.as_bytes()).unwrap();
+    let mut drop = [0; 1_000];
+    let mut taken = 0;
+    let mut asked = 0;
+    wait_until("it is cut", || {
+        // As long as it is open it takes some, so that no time-out of the kernel ends it.
+        taken += trickle.read(&mut drop).unwrap_or(0);
+        assert_eq!(good.get("/big").body.len(), 100_000);
+        asked += 1;
+        service.metric("null_connections") < 1.5
+    });
+    assert_eq!(good.get("/ok").status, 200);
+    eprintln!("{taken} bytes taken; {asked} good replies beside it");
+    assert!(taken < 60_000_000);
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 mod contacts;
 mod deploys;
+mod hostile;
 mod mysql;
 mod secrets;
+mod server;
 mod sick;
 mod soak;
 mod sqlite;
+mod storm;
 mod table;
 mod tracing;
 

@@ -32,22 +32,37 @@ pub(crate) struct Database {
 impl Database {
     /// `None` when no server is named.
     pub(crate) fn load(variable: &str, name: &str) -> Option<Self> {
-        let Ok(server) = std::env::var(variable) else {
-            let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-            assert!(!ci, "{variable} is not set; run `cargo xtask test`");
-            eprintln!("SKIPPED: {variable} is not set; run `cargo xtask test`");
+        if !is_announced(variable) {
             return None;
-        };
+        }
+        let server = std::env::var(variable).expect("it is set");
         let ca = std::env::var_os("TRIPOD_TEST_MYSQL_CA").filter(|_| variable.contains("TLS"));
-        let database = Self {
-            server,
-            name: format!("tripod_service_{name}_{}", std::process::id()),
-            ca: ca.map(PathBuf::from),
-        };
+        Some(Self::create(server, name, ca.map(PathBuf::from)))
+    }
+
+    /// On this server.
+    pub(crate) fn create(server: String, name: &str, ca: Option<PathBuf>) -> Self {
+        let name = format!("tripod_service_{name}_{}", std::process::id());
+        let database = Self { server, name, ca };
         database.run(&format!("CREATE DATABASE {}", database.name));
         let popular = data("tiny_popular_hashtags.txt");
         load(&database.address(), &data("tiny.jsonl"), &popular);
-        Some(database)
+        database
+    }
+
+    /// A login that may read this database and nothing else, as `docs/operations.md` wants it.
+    /// `limits` stand behind `CREATE USER`.
+    pub(crate) fn login(&self, name: &str, password: &str, limits: &str) -> Login<'_> {
+        let name = format!("{name}_{}", std::process::id());
+        self.run(&format!(
+            "CREATE USER {name}@'%' IDENTIFIED BY '{password}' {limits}; \
+             GRANT SELECT ON {}.* TO {name}@'%'",
+            self.name
+        ));
+        Login {
+            database: self,
+            name,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -60,22 +75,70 @@ impl Database {
 
     /// Runs a statement on the server, outside any database of ours.
     pub(crate) fn run(&self, statement: &str) {
+        self.try_run(statement).expect("the statement");
+    }
+
+    fn try_run(&self, statement: &str) -> Result<(), sqlx::Error> {
         let url = format!("{}information_schema", self.server);
         let address = Address::parse(&url, None, self.ca.clone()).expect("an address");
         let database_address::Options::MySql(options) = address.options().expect("options") else {
             panic!("not MySQL");
         };
         block_on(async {
-            let mut connection = options.connect().await.expect("the server");
+            let mut connection = options.connect().await?;
             let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
-            connection.execute(statement).await.expect("the statement");
-        });
+            connection.execute(statement).await.map(drop)
+        })
+    }
+}
+
+/// Whether the tests have a server of this name; says aloud when not.
+pub(crate) fn is_announced(variable: &str) -> bool {
+    let announced = std::env::var_os(variable).is_some();
+    if !announced {
+        let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!ci, "{variable} is not set; run `cargo xtask test`");
+        eprintln!("SKIPPED: {variable} is not set; run `cargo xtask test`");
+    }
+    announced
+}
+
+/// A user of the server, dropped at the end.
+pub(crate) struct Login<'a> {
+    database: &'a Database,
+    pub(crate) name: String,
+}
+
+impl Login<'_> {
+    /// The address of the database for this user, by way of `addr`.
+    pub(crate) fn url(&self, addr: std::net::SocketAddr, password: Option<&str>) -> String {
+        let Self { database, name } = self;
+        let password = password.map_or(String::new(), |password| format!(":{password}"));
+        format!("mysql://{name}{password}@{addr}/{}", database.name)
+    }
+
+    /// Gives the user another password.
+    pub(crate) fn rotate(&self, password: &str) {
+        self.database.run(&self.rotation(password));
+    }
+
+    /// The statement that does it.
+    pub(crate) fn rotation(&self, password: &str) -> String {
+        format!("ALTER USER {}@'%' IDENTIFIED BY '{password}';", self.name)
+    }
+}
+
+impl Drop for Login<'_> {
+    fn drop(&mut self) {
+        // A server that has gone, as after a failed test of its restart, has nothing to drop.
+        let dropped = format!("DROP USER IF EXISTS {}@'%'", self.name);
+        let _ = self.database.try_run(&dropped);
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.run(&format!("DROP DATABASE IF EXISTS {}", self.name));
+        let _ = self.try_run(&format!("DROP DATABASE IF EXISTS {}", self.name));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use service_kit::testing::{Answer, Fault, Proxy, Running, wait_until};
 
 use crate::mysql::{Database, REPLY, TARGET};
+use crate::server::Server;
 use crate::{start, start_ready};
 
 /// Users that nobody asked for before.
@@ -163,6 +164,42 @@ fn a_reply_that_is_cut_anywhere_is_whole_or_503() {
 }
 
 #[test]
+fn no_reply_is_wrong_over_a_bad_network() {
+    let Some(bench) = Bench::start("flaky", &[("CACHE_MB", "0")]) else {
+        return;
+    };
+    let Bench { service, proxy, .. } = &bench;
+    let mut refused = 0;
+    for seed in 0..10 {
+        proxy.set_and_cut(Fault::Flaky {
+            seed,
+            late: Duration::from_millis(3),
+            resets: 2,
+        });
+        let mut right = 0;
+        wait_until("some are answered over a bad network", || {
+            let answer = service.get(TARGET);
+            match answer.status {
+                200 => {
+                    assert_eq!(answer.text(), REPLY, "seed {seed}");
+                    right += 1;
+                }
+                503 => refused += 1,
+                other => panic!("{other} with seed {seed}"),
+            }
+            right == 5
+        });
+    }
+    eprintln!("a bad network: 50 right, {refused} refused");
+    proxy.set_and_cut(Fault::None);
+    wait_until("it is answered again", || {
+        let answer = service.get(TARGET);
+        assert!(answer.status == 503 || answer.text() == REPLY);
+        answer.status == 200
+    });
+}
+
+#[test]
 fn a_restart_costs_nobody_who_asks_after_it() {
     let Some(bench) = Bench::start("restart", &[("CACHE_MB", "0")]) else {
         return;
@@ -264,18 +301,9 @@ fn a_user_with_fewer_connections_than_the_pool_loses_no_request() {
     let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "few") else {
         return;
     };
-    let user = format!("few_{}", std::process::id());
-    // May read and nothing else, as `docs/operations.md` wants it; the watcher takes one of the two.
-    database.run(&format!(
-        "CREATE USER {user}@'%' IDENTIFIED BY 'few' WITH MAX_USER_CONNECTIONS 2; \
-         GRANT SELECT ON {}.* TO {user}@'%'",
-        database.name
-    ));
-    let url = format!(
-        "mysql://{user}:few@{}/{}",
-        upstream(&database),
-        database.name
-    );
+    // The watcher takes one of the two.
+    let login = database.login("few", "few", "WITH MAX_USER_CONNECTIONS 2");
+    let url = login.url(upstream(&database), Some("few"));
     let settings = [
         ("CACHE_MB", "0"),
         ("WORKERS", "1"),
@@ -303,7 +331,6 @@ fn a_user_with_fewer_connections_than_the_pool_loses_no_request() {
             .map(|client| client.join().expect("right replies"))
             .sum()
     });
-    database.run(&format!("DROP USER {user}@'%'"));
     eprintln!("few connections: {refused} of 1600 refused");
     // While the one connection serves, those that are refused give their look-ups to it.
     assert!(refused < 160, "{refused} of 1600 refused");
@@ -314,15 +341,11 @@ fn a_password_that_was_rotated_is_taken_up() {
     let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "rotate") else {
         return;
     };
-    let user = format!("rotate_{}", std::process::id());
-    database.run(&format!(
-        "CREATE USER {user}@'%' IDENTIFIED BY 'first'; GRANT SELECT ON {}.* TO {user}@'%'",
-        database.name
-    ));
+    let login = database.login("rotate", "first", "");
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("rotated");
     std::fs::write(&file, "first\n").expect("a file");
     let proxy = Proxy::start(upstream(&database));
-    let url = format!("mysql://{user}@{}/{}", proxy.addr, database.name);
+    let url = login.url(proxy.addr, None);
     let settings = [
         ("DATABASE_PASSWORD_FILE", file.to_str().expect("a path")),
         ("WORKERS", "1"),
@@ -330,7 +353,7 @@ fn a_password_that_was_rotated_is_taken_up() {
     ];
     let service = start_ready(&url, &settings);
     assert_eq!(service.get(TARGET).text(), REPLY);
-    database.run(&format!("ALTER USER {user}@'%' IDENTIFIED BY 'second'"));
+    login.rotate("second");
     assert_eq!(service.get(TARGET).text(), REPLY, "open connections go on");
     proxy.set_and_cut(Fault::None);
     wait_until("new ones are refused", || {
@@ -342,7 +365,89 @@ fn a_password_that_was_rotated_is_taken_up() {
     wait_until("the new password is taken up", || {
         service.get(&unknown(2)).text() == EMPTY
     });
-    database.run(&format!("DROP USER {user}@'%'"));
+    let log = service.log().join("\n");
+    assert!(!log.contains("first") && !log.contains("second"), "{log}");
+}
+
+/// Asks until all is as before the server went: a user whom nobody asked for, and the cached one.
+fn wait_well(service: &Running, number: usize) -> Duration {
+    let back = Instant::now();
+    let mut number = number;
+    let mut well = Duration::ZERO;
+    wait_until("all is well again", || {
+        number += 1;
+        let other = service.get(&unknown(number));
+        assert!(other.status == 503 || other.text() == EMPTY, "{other:?}");
+        if other.status == 200 && well == Duration::ZERO {
+            well = back.elapsed();
+        }
+        let cached = service.get(TARGET);
+        assert_eq!(cached.text(), REPLY);
+        other.status == 200 && !is_stale(&cached)
+    });
+    well
+}
+
+#[test]
+fn a_real_server_that_restarts_turns_read_only_and_rotates_its_password_costs_no_cached_user() {
+    let Some(mut server) = Server::start("restarts") else {
+        return;
+    };
+    let database = Database::create(server.url(), "real", None);
+    let login = database.login("real", "first", "");
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("restarts-password");
+    std::fs::write(&file, "first\n").expect("a file");
+    let settings = [
+        ("DATABASE_PASSWORD_FILE", file.to_str().expect("a path")),
+        ("WORKERS", "1"),
+        ("CACHE_TTL_MS", "0"),
+        ("DATABASE_WAIT_MS", "200"),
+    ];
+    let service = start_ready(&login.url(server.addr(), None), &settings);
+    assert_eq!(service.get(TARGET).text(), REPLY);
+
+    // Read-only, as a replica or a server whose disk is full: nothing that the service does writes.
+    database.run("SET GLOBAL read_only = 1");
+    for number in 0..20 {
+        assert_eq!(service.get(&unknown(number)).text(), EMPTY, "read-only");
+        let fresh = service.get(TARGET);
+        assert!(fresh.text() == REPLY && !is_stale(&fresh), "read-only");
+    }
+    database.run("SET GLOBAL read_only = 0");
+
+    for round in 0..2 {
+        server.stop();
+        wait_until("the server is known to be away", || {
+            let cached = service.get(TARGET);
+            assert_eq!((cached.status, cached.text().as_str()), (200, REPLY));
+            let other = service.get(&unknown(1000));
+            assert_eq!(other.status, 503, "{other:?}");
+            assert_eq!(other.header("retry-after"), Some("1"));
+            is_stale(&cached)
+        });
+        server.run("");
+        let well = wait_well(&service, 2000 + 1000 * round);
+        eprintln!("restart {round}: others are answered {well:?} after the greeting");
+    }
+
+    // While it is away its password is rotated, and the service's file comes late.
+    server.stop();
+    server.run(&login.rotation("second"));
+    for number in 5000..5020 {
+        assert_eq!(
+            service.get(&unknown(number)).status,
+            503,
+            "a wrong password"
+        );
+        assert_eq!(service.get(TARGET).text(), REPLY, "a wrong password");
+    }
+    wait_until("the refusal is told", || {
+        let errors = service.metric("twitter_store_errors_total{kind=\"sick\"}");
+        errors > 0.5 && is_stale(&service.get(TARGET))
+    });
+    std::fs::write(&file, "second\n").expect("a file");
+    let well = wait_well(&service, 6000);
+    eprintln!("rotation: others are answered {well:?} after the file");
     let log = service.log().join("\n");
     assert!(!log.contains("first") && !log.contains("second"), "{log}");
 }

@@ -34,7 +34,7 @@ pub(super) async fn describe() -> Value {
 }
 
 /// The load average of the last minute: how much else this machine did.
-pub(super) fn load_average() -> Option<f64> {
+pub(crate) fn load_average() -> Option<f64> {
     read("/proc/loadavg").split(' ').next()?.parse().ok()
 }
 

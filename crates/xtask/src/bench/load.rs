@@ -152,7 +152,7 @@ pub(super) async fn constant_rate(
         .arg("--spin")
         .args(["--rate", &format!("{rate:.0}")])
         .args(["--duration", &format!("{}ms", duration.as_millis())]);
-    reported(command, report).await
+    reported(&mut command, report).await
 }
 
 /// As much as so many connections get from the server, by loadgen.
@@ -169,7 +169,7 @@ pub(super) async fn closed_loop(
         .args(["--closed", "--threads", "1"])
         .args(["--connections", &connections.to_string()])
         .args(["--duration", &format!("{seconds}s")]);
-    let found = reported(command, report).await?;
+    let found = reported(&mut command, report).await?;
     let number = |value: &Value| value.as_f64().context("loadgen's report lacks a number");
     let (total, elapsed) = (&found["total"], number(&found["elapsed_s"])?);
     let requests = number(&total["requests"])?;
@@ -198,7 +198,8 @@ fn loadgen_run(
     Ok(command)
 }
 
-async fn reported(mut loadgen: Command, report: &Path) -> Result<Value> {
+/// Runs loadgen and reads the report that it wrote.
+pub(crate) async fn reported(loadgen: &mut Command, report: &Path) -> Result<Value> {
     // What an earlier run left would pass for this one's.
     let _ = fs::remove_file(report);
     // Whether the tool kept its own schedule is in the report, not in the exit code only.
@@ -211,7 +212,7 @@ async fn reported(mut loadgen: Command, report: &Path) -> Result<Value> {
 }
 
 /// One percentile of a report's times.
-pub(super) fn percentile(times: &Value, wanted: f64) -> Option<f64> {
+pub(crate) fn percentile(times: &Value, wanted: f64) -> Option<f64> {
     let pairs = times["percentiles"].as_array()?;
     let pair = pairs
         .iter()

@@ -17,22 +17,22 @@ use crate::child;
 use crate::database::free_port;
 
 /// Where servers run.
-pub(super) const SERVER_CORE: &str = "0";
+pub(crate) const SERVER_CORE: &str = "0";
 /// Where the load tool runs.
-pub(super) const LOAD_CORE: &str = "1";
+pub(crate) const LOAD_CORE: &str = "1";
 /// How long a server may take to answer; a loaded machine needs some.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 /// How long it may take to end in peace.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running server.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// A program on the core of servers, which ends with us.
-pub(super) fn pinned(program: &Path, core: &str) -> Result<Command> {
+pub(crate) fn pinned(program: &Path, core: &str) -> Result<Command> {
     let taskset = child::find_program("taskset").context("taskset is not installed")?;
     let mut command = child::tied_to_us(&taskset, "KILL");
     command.args(["-c", core]).arg(program);
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Starts a server that will listen at `address`, and waits for a good reply.
-    pub(super) async fn listening(
+    pub(crate) async fn listening(
         mut command: Command,
         program: &Path,
         address: SocketAddr,
@@ -101,17 +101,17 @@ impl Server {
     }
 
     /// Its number.
-    pub(super) fn pid(&self) -> Result<u32> {
+    pub(crate) fn pid(&self) -> Result<u32> {
         self.process.id().context("a server has ended")
     }
 
     /// Seconds of processor time so far.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         cpu_seconds(self.pid()?)
     }
 
     /// The most memory it held so far, in MiB.
-    pub(super) fn peak_mb(&self) -> Result<f64> {
+    pub(crate) fn peak_mb(&self) -> Result<f64> {
         let file = format!("/proc/{}/status", self.pid()?);
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// Ends it.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         child::end(&mut self.process, Signal::INT, STOP_PATIENCE).await;
     }
 }

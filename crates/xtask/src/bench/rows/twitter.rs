@@ -82,9 +82,13 @@ impl Bench {
             "twitter, a query each",
             |s| &s.rates,
         );
-        let (ratios, rates) = self.against_sysbench(database, &service, &targets).await?;
-        row.figure("rate / rate of sysbench", median(&ratios));
-        row.note("sysbench_queries_per_s", json!(median(&rates).round()));
+        for task in [Sysbench::PointSelect, Sysbench::Packs] {
+            let (ratios, rates) = self
+                .against_sysbench(task, database, &service, &targets)
+                .await?;
+            row.figure(task.figure(), median(&ratios));
+            row.note(task.note(), json!(median(&rates).round()));
+        }
         stop([raw, service, each, pool]).await;
         Ok(row.to_json())
     }
@@ -93,28 +97,38 @@ impl Bench {
     /// sysbench's, the better one of few and many threads.
     async fn against_sysbench(
         &self,
+        task: Sysbench,
         database: &BenchDatabase,
         service: &Server,
         targets: &Path,
     ) -> Result<(Vec<f64>, Vec<f64>)> {
         let program = child::find_program("sysbench").context("sysbench is not installed")?;
         let seconds = self.pace.seconds;
-        let sysbench = |threads: u32, task: &str| {
+        let script = self.folder.join("packs.lua");
+        std::fs::write(&script, PACKS)
+            .with_context(|| format!("cannot write {}", script.display()))?;
+        let sysbench = |threads: u32, step: &str| {
             let mut command = child::tied_to_us(&program, "KILL");
+            match task {
+                Sysbench::PointSelect => command
+                    .arg("oltp_point_select")
+                    .args(["--tables=1", "--table-size=100000"])
+                    .arg(format!("--mysql-db={SYSBENCH_DATABASE}")),
+                Sysbench::Packs => command
+                    .arg(&script)
+                    .env("TARGETS", targets)
+                    .arg(format!("--mysql-db={DATABASE}")),
+            };
             command
-                .args([
-                    "oltp_point_select",
-                    "--mysql-host=127.0.0.1",
-                    "--mysql-user=root",
-                ])
+                .args(["--mysql-host=127.0.0.1", "--mysql-user=root"])
                 .arg(format!("--mysql-port={}", database.port()))
-                .arg(format!("--mysql-db={SYSBENCH_DATABASE}"))
-                .args(["--tables=1", "--table-size=100000"])
                 .arg(format!("--threads={threads}"))
-                .args([&format!("--time={seconds}"), task]);
+                .args([&format!("--time={seconds}"), step]);
             command
         };
-        child::run(&mut sysbench(1, "prepare"), "sysbench prepare").await?;
+        if task == Sysbench::PointSelect {
+            child::run(&mut sysbench(1, "prepare"), "sysbench prepare").await?;
+        }
         let (mut ratios, mut rates) = (Vec::new(), Vec::new());
         for _ in 0..self.pace.rounds {
             let mut best = 0.0_f64;
@@ -131,6 +145,50 @@ impl Bench {
         Ok((ratios, rates))
     }
 }
+
+/// What sysbench does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sysbench {
+    /// Its own point select, on rows of some 190 bytes.
+    PointSelect,
+    /// One user's pack at a time, from the table of the service.
+    Packs,
+}
+
+impl Sysbench {
+    fn figure(self) -> &'static str {
+        match self {
+            Self::PointSelect => "rate / rate of sysbench",
+            Self::Packs => "rate / rate of sysbench on the same table",
+        }
+    }
+
+    fn note(self) -> &'static str {
+        match self {
+            Self::PointSelect => "sysbench_queries_per_s",
+            Self::Packs => "sysbench_packs_per_s",
+        }
+    }
+}
+
+/// For sysbench: asks for the packs of the users in a file of targets, prepared, at random.
+const PACKS: &str = r#"local users = {}
+
+function thread_init()
+  for target in io.lines(os.getenv("TARGETS")) do
+    users[#users + 1] = tonumber(target:match("user_id=(%d+)"))
+  end
+  connection = sysbench.sql.driver():connect()
+  statement = connection:prepare("SELECT part, pack FROM user_pack WHERE user_id = ?")
+  user = statement:bind_create(sysbench.sql.type.BIGINT)
+  statement:bind_param(user)
+end
+
+function event()
+  user:set(users[sysbench.rand.uniform(1, #users)])
+  statement:execute():free()
+end
+"#;
 
 /// What sysbench calls `queries: N (R per sec.)`.
 fn queries_per_second(said: &str) -> Option<f64> {

@@ -1,0 +1,567 @@
+//! Where the reading stops when a worker is saturated.
+//!
+//! Whatever is read costs a reply, be it a refusal. So a worker that comes late to its own timer
+//! ([`crate::lag`]) stops accepting and reading: what clients send stays in the kernel's queues,
+//! which are bounded, and the sockets that have something wait here in turn. Each time that
+//! everything at hand has run, as many of them are called as keep the worker busy for some
+//! milliseconds. It never rests while one waits, so this costs no throughput, and while the worker
+//! is on time it costs a look at a flag for each read.
+//!
+//! Those that have waited longest are called first, but whoever waits too long for most clients'
+//! patience steps back behind all others, or the queue would serve nobody in time. A part of each
+//! turn is theirs; those whose clients have hung up meanwhile are closed unread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use crate::metrics::{Counters, Gauges, Label as _, Metrics, WorkerCounters, WorkerGauge};
+
+/// How long a turn should take: long against what calling costs, short against what clients notice.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Sockets called in the first turn.
+const FIRST_TURN: usize = 32;
+
+/// And in any turn at most.
+const MAX_TURN: usize = 4096;
+
+/// Who waits longer steps back: half of what most clients wait.
+const TOO_LONG: Duration = Duration::from_millis(500);
+
+/// One of so many calls goes to those who stepped back, while there are others.
+const LATE_SHARE: usize = 4;
+
+crate::labels! {
+    /// How a pause ended.
+    enum Pause {
+        /// The socket was read.
+        Read => "read",
+        /// The client had hung up, or the connection ended otherwise.
+        HungUp => "hung_up",
+    }
+}
+
+/// What all workers count in.
+#[derive(Clone, Debug)]
+pub(crate) struct PauseMetrics {
+    paused: Gauges,
+    ended: Counters,
+}
+
+impl PauseMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            paused: metrics.gauge(
+                "reads_paused",
+                "Connections that are not read although something has come, because the worker is saturated.",
+            ),
+            ended: metrics.counters(
+                "read_pauses_total",
+                "Pauses of connections that were not read at once, by how they ended.",
+                "end",
+                Pause::ALL,
+            ),
+        }
+    }
+}
+
+/// One worker's.
+#[derive(Debug)]
+pub(crate) struct Turnstile {
+    is_shut: Cell<bool>,
+    /// Whether it never shuts again, because the process ends.
+    is_over: Cell<bool>,
+    queues: RefCell<Queues>,
+    waiting: Cell<u64>,
+    /// Since when it is shut.
+    since: Cell<Option<Instant>>,
+    /// Whether that is so long that who has hung up is taken for one who gave up.
+    is_standing: Cell<bool>,
+    turn: Cell<usize>,
+    /// Connections that may be accepted in this turn.
+    may_accept: Cell<usize>,
+    acceptor: RefCell<Option<Waker>>,
+    /// How late the worker was at last.
+    late: Cell<Duration>,
+    paused: WorkerGauge,
+    ended: WorkerCounters,
+}
+
+/// Both in the order of coming, and with no more than there are connections, but for some that ended.
+#[derive(Debug, Default)]
+struct Queues {
+    usual: VecDeque<Waiting>,
+    /// Of those who stepped back.
+    late: VecDeque<Waiting>,
+    /// What the late ones have to their credit, in parts of a call.
+    credit: usize,
+}
+
+impl Queues {
+    /// Has those who wait too long step back.
+    fn step_back(&mut self, now: Instant) {
+        while let Some(first) = self.usual.front()
+            && now.saturating_duration_since(first.since) > TOO_LONG
+            && let Some(first) = self.usual.pop_front()
+        {
+            self.late.push_back(first);
+        }
+    }
+
+    /// Who is next.
+    fn next(&mut self) -> Option<Waiting> {
+        if self.late.is_empty() || (self.credit < LATE_SHARE - 1 && !self.usual.is_empty()) {
+            self.credit += 1;
+            self.usual.pop_front()
+        } else {
+            self.credit = 0;
+            self.late.pop_front()
+        }
+    }
+
+    /// Forgets connections that ended, when they are the most.
+    fn tidy(&mut self, waiting: u64) {
+        let len = self.usual.len() + self.late.len();
+        if len >= 1024 && len as u64 >= 2 * waiting {
+            for queue in [&mut self.usual, &mut self.late] {
+                queue.retain(|waiting| waiting.seat.is_waiting());
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    seat: Rc<Seat>,
+    since: Instant,
+}
+
+/// One connection's place.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    stage: Cell<Stage>,
+    waker: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Reads when something comes.
+    #[default]
+    Free,
+    /// Something came and is not read.
+    Waiting,
+    /// May read.
+    Called,
+    /// Was just accepted: goes before the others once.
+    New,
+    /// The connection has ended.
+    Gone,
+}
+
+impl Seat {
+    /// Whether something came that is not read.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.stage.get() == Stage::Waiting
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What a socket may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Read.
+    Read,
+    /// Take it for closed: nobody waits for the reply.
+    HungUp,
+}
+
+impl Turnstile {
+    pub(crate) fn new(metrics: &PauseMetrics, worker: usize) -> Self {
+        Self {
+            is_shut: Cell::new(false),
+            is_over: Cell::new(false),
+            queues: RefCell::default(),
+            waiting: Cell::new(0),
+            since: Cell::new(None),
+            is_standing: Cell::new(false),
+            turn: Cell::new(FIRST_TURN),
+            may_accept: Cell::new(0),
+            acceptor: RefCell::default(),
+            late: Cell::new(Duration::ZERO),
+            paused: metrics.paused.worker(worker),
+            ended: metrics.ended.worker(worker),
+        }
+    }
+
+    /// Whether sockets wait for their turn.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_shut.get()
+    }
+
+    /// How late the worker came to what it should do, when that was last looked at.
+    pub(crate) fn late(&self) -> Duration {
+        self.late.get()
+    }
+
+    /// Notes how late the worker is.
+    pub(crate) fn set_late(&self, late: Duration) {
+        self.late.set(late);
+    }
+
+    /// From now on sockets wait.
+    pub(crate) fn shut(&self) {
+        if !self.is_over.get() {
+            self.is_shut.set(true);
+            self.turn.set(FIRST_TURN);
+        }
+    }
+
+    /// From now on sockets read as they like.
+    pub(crate) fn open(&self) {
+        self.is_shut.set(false);
+        self.is_standing.set(false);
+        self.since.set(None);
+        loop {
+            let next = self.queues.borrow_mut().next();
+            let Some(next) = next else { break };
+            self.call(&next.seat);
+        }
+        self.wake_acceptor();
+    }
+
+    /// Opens it for good: a stop has begun, and what was sent is to be answered.
+    pub(crate) fn open_for_good(&self) {
+        self.is_over.set(true);
+        self.open();
+    }
+
+    /// Everything at hand has run, which took so long: calls the next ones. Gives their number.
+    pub(crate) fn next_turn(&self, took: Duration, now: Instant) -> usize {
+        let mut turn = self.turn.get();
+        if took > TURN {
+            turn = (turn / 2).max(1);
+        } else if took < TURN / 2 {
+            turn = (turn * 2).min(MAX_TURN);
+        }
+        self.turn.set(turn);
+        let mut called = 0;
+        let mut queues = self.queues.borrow_mut();
+        queues.step_back(now);
+        let since = self.since.get().unwrap_or(now);
+        self.since.set(Some(since));
+        self.is_standing
+            .set(now.saturating_duration_since(since) > TOO_LONG);
+        while called < turn {
+            let Some(next) = queues.next() else { break };
+            called += usize::from(self.call(&next.seat));
+        }
+        drop(queues);
+        self.may_accept.set((turn / 2).max(1));
+        self.wake_acceptor();
+        called
+    }
+
+    /// Lets one read, if it waits.
+    fn call(&self, seat: &Seat) -> bool {
+        let waits = seat.is_waiting();
+        if waits {
+            seat.stage.set(Stage::Called);
+            self.set_waiting(self.waiting.get().saturating_sub(1));
+            seat.wake();
+        }
+        waits
+    }
+
+    fn set_waiting(&self, waiting: u64) {
+        self.waiting.set(waiting);
+        self.paused.set(waiting);
+    }
+
+    /// Accepts while the turnstile is open, and not more than half a turn in each turn when not: a load
+    /// balancer's health check comes on a new connection.
+    pub(crate) async fn admit<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let done = std::future::poll_fn(|context| {
+            if self.is_shut.get() && self.may_accept.get() == 0 {
+                *self.acceptor.borrow_mut() = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            work.as_mut().poll(context)
+        });
+        let done = done.await;
+        self.may_accept.set(self.may_accept.get().saturating_sub(1));
+        done
+    }
+
+    /// A connection was accepted; so few are while the turnstile is shut that they go before the rest.
+    pub(crate) fn welcome(&self, seat: &Seat) {
+        if self.is_shut.get() {
+            seat.stage.set(Stage::New);
+        }
+    }
+
+    fn wake_acceptor(&self) {
+        if let Some(waker) = self.acceptor.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits, while the turnstile is shut, until a socket that has something is called.
+    pub(crate) fn poll_turn(
+        &self,
+        seat: &Rc<Seat>,
+        stream: &TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<Turn>> {
+        match seat.stage.get() {
+            Stage::Free => {
+                ready!(stream.poll_read_ready(context))?;
+                self.wait(seat, context, Instant::now());
+                Poll::Pending
+            }
+            Stage::Waiting => {
+                *seat.waker.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Stage::New => {
+                ready!(stream.poll_read_ready(context))?;
+                // Among the next: by then the kernel has told whether the client is still there.
+                self.wait(seat, context, Instant::now());
+                Poll::Pending
+            }
+            Stage::Called | Stage::Gone => {
+                seat.stage.set(Stage::Free);
+                if self.is_standing.get() && has_hung_up(stream, context) {
+                    self.ended.add_one(Pause::HungUp.index());
+                    return Poll::Ready(Ok(Turn::HungUp));
+                }
+                self.ended.add_one(Pause::Read.index());
+                Poll::Ready(Ok(Turn::Read))
+            }
+        }
+    }
+
+    fn wait(&self, seat: &Rc<Seat>, context: &Context<'_>, since: Instant) {
+        let is_new = seat.stage.replace(Stage::Waiting) == Stage::New;
+        *seat.waker.borrow_mut() = Some(context.waker().clone());
+        let mut queues = self.queues.borrow_mut();
+        queues.tidy(self.waiting.get());
+        let waiting = Waiting {
+            seat: Rc::clone(seat),
+            since,
+        };
+        if is_new {
+            queues.usual.push_front(waiting);
+        } else {
+            queues.usual.push_back(waiting);
+        }
+        self.set_waiting(self.waiting.get() + 1);
+    }
+
+    /// The connection has ended.
+    pub(crate) fn leave(&self, seat: &Seat) {
+        if seat.is_waiting() {
+            self.set_waiting(self.waiting.get().saturating_sub(1));
+            self.ended.add_one(Pause::HungUp.index());
+        }
+        seat.stage.set(Stage::Gone);
+    }
+}
+
+/// Whether the client has closed, or shut its writing side, as far as the kernel has told.
+fn has_hung_up(stream: &TcpStream, context: &mut Context<'_>) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE));
+    let ready: Pin<&mut _> = ready;
+    matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn turnstile() -> (Metrics, Turnstile) {
+        let metrics = Metrics::new("test", 1);
+        let turnstile = Turnstile::new(&PauseMetrics::new(&metrics), 0);
+        (metrics, turnstile)
+    }
+
+    /// Has so many connections wait, one a millisecond.
+    fn waiting(turnstile: &Turnstile, count: u32, now: Instant) -> Vec<Rc<Seat>> {
+        let context = Context::from_waker(Waker::noop());
+        let seats = (0..count).map(|number| {
+            let seat = Rc::new(Seat::default());
+            turnstile.wait(&seat, &context, now + Duration::from_millis(1) * number);
+            seat
+        });
+        seats.collect()
+    }
+
+    fn called(seats: &[Rc<Seat>]) -> Vec<usize> {
+        let stages = seats.iter().enumerate();
+        let called = stages.filter(|(_, seat)| seat.stage.get() == Stage::Called);
+        called.map(|(place, _)| place).collect()
+    }
+
+    #[test]
+    fn who_waits_longest_is_called_first_but_for_those_who_wait_too_long() {
+        let now = Instant::now();
+        // One came each millisecond.
+        for (later, expected) in [
+            (100, vec![0, 1, 2, 3, 4, 5, 6, 7]),
+            (520, vec![0, 1, 20, 21, 22, 23, 24, 25]),
+            (1000, vec![0, 1, 2, 3, 4, 5, 6, 7]),
+        ] {
+            let (_, turnstile) = turnstile();
+            turnstile.shut();
+            turnstile.turn.set(8);
+            let seats = waiting(&turnstile, 50, now);
+            let later = now + Duration::from_millis(later);
+            assert_eq!(turnstile.next_turn(TURN, later), 8);
+            assert_eq!(called(&seats), expected);
+        }
+    }
+
+    #[test]
+    fn turns_grow_and_shrink_with_the_time_they_take() {
+        let now = Instant::now();
+        let (_, turnstile) = turnstile();
+        turnstile.shut();
+        let _seats = waiting(&turnstile, 200, now);
+        assert_eq!(turnstile.next_turn(Duration::ZERO, now), 64);
+        assert_eq!(turnstile.next_turn(TURN * 2, now), 32);
+        for _ in 0..20 {
+            turnstile.next_turn(TURN * 2, now);
+        }
+        let _more = waiting(&turnstile, 10, now);
+        assert_eq!(turnstile.next_turn(TURN * 2, now), 1, "never none");
+    }
+
+    #[test]
+    fn whoever_left_is_not_waited_for() {
+        let now = Instant::now();
+        let (metrics, turnstile) = turnstile();
+        turnstile.shut();
+        let seats = waiting(&turnstile, 3000, now);
+        for seat in &seats[1..] {
+            turnstile.leave(seat);
+        }
+        let text = String::from_utf8(metrics.render()).unwrap();
+        assert!(text.contains("test_reads_paused 1\n"), "{text}");
+        let _more = waiting(&turnstile, 1, now);
+        let queues = turnstile.queues.take();
+        assert_eq!(queues.usual.len(), 2, "nothing piles up");
+        turnstile.queues.replace(queues);
+        turnstile.open_for_good();
+        assert_eq!(called(&seats), [0]);
+        turnstile.shut();
+        assert!(!turnstile.is_shut(), "over");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_accepted_while_it_is_shut_but_half_a_turn_in_each() {
+        let (_, turnstile) = turnstile();
+        assert_eq!(turnstile.admit(async { 1 }).await, 1);
+        turnstile.shut();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut first = pin!(turnstile.admit(async { 1 }));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        turnstile.turn.set(3);
+        turnstile.next_turn(TURN, Instant::now());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(1));
+        let mut second = pin!(turnstile.admit(async { 2 }));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        turnstile.open();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+        assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(2));
+    }
+
+    #[tokio::test]
+    async fn a_socket_without_bytes_is_no_trouble_and_one_with_bytes_waits() {
+        let (_, turnstile) = turnstile();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let seat = Rc::new(Seat::default());
+        turnstile.shut();
+        let mut context = Context::from_waker(Waker::noop());
+        // Of one that was just accepted the runtime supposes that there is something.
+        assert!(stream.try_read(&mut [0]).is_err());
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        assert!(!seat.is_waiting());
+        client.write_all(b"GET").await.unwrap();
+        stream.readable().await.unwrap();
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        assert!(seat.is_waiting());
+        client.shutdown().await.unwrap();
+        let closed = async {
+            loop {
+                if stream
+                    .ready(Interest::READABLE)
+                    .await
+                    .unwrap()
+                    .is_read_closed()
+                {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), closed)
+            .await
+            .unwrap();
+        // In a queue that goes away, who has said all it will say gets its reply.
+        turnstile.next_turn(TURN, Instant::now());
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::Read))));
+        assert!(
+            turnstile
+                .poll_turn(&seat, &stream, &mut context)
+                .is_pending()
+        );
+        turnstile.next_turn(TURN, Instant::now());
+        turnstile.is_standing.set(true);
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
+    }
+}
