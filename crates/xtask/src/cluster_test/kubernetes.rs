@@ -39,8 +39,8 @@ pub(super) async fn obtain(workspace: &Workspace) -> Result<()> {
     );
     Needed {
         purpose: "building Kubernetes",
-        programs: &["/usr/lib/go-1.19/bin/go", "tar", "xz"],
-        packages: &["golang-1.19-go", "tar", "xz-utils"],
+        programs: &["/usr/lib/go-1.19/bin/go", "tar", "gzip"],
+        packages: &["golang-1.19-go", "tar", "gzip"],
     }
     .ensure()
     .await?;
