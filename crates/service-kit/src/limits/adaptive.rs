@@ -20,6 +20,10 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Replies that a change takes at least: fewer say little.
 const SAMPLES: u32 = 8;
 
+/// How many times what an undisturbed request takes all others may take: room enough for what they
+/// wait for to be busy all the time, also where it is late itself now and then.
+const TOLERANCE: u32 = 3;
+
 /// Latency that is never taken for a queue: what a busy machine adds by itself.
 const SLACK: Duration = Duration::from_millis(20);
 
@@ -131,7 +135,7 @@ impl Adaptive {
         };
         self.baseline.set(Some(baseline));
         let limit = self.limit.get();
-        let target = baseline * 2 + SLACK;
+        let target = baseline * TOLERANCE + SLACK;
         let next = if least > target {
             let kept = limit.min(window.peak);
             scaled(kept, target, least).max(kept / 2)
@@ -259,8 +263,8 @@ mod tests {
         assert_eq!(limit.limit.get(), 4096, "no queue, no limit");
         let (answered, longest) = database.ask(&limit, &mut clock, 6, 10_000);
         assert!(answered > 1900, "{answered} of 2000");
-        assert!(longest < MS * 300, "{longest:?}");
-        assert!(limit.limit.get() < 600, "{}", limit.limit.get());
+        assert!(longest < MS * 400, "{longest:?}");
+        assert!(limit.limit.get() < 800, "{}", limit.limit.get());
         let (answered, longest) = database.ask(&limit, &mut clock, 1, 4000);
         assert!((900..=1000).contains(&answered), "{answered}");
         assert!(longest < MS * 60, "the queue is gone: {longest:?}");
