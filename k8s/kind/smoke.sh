@@ -5,13 +5,13 @@
 #   --keep        leave the cluster running (kind delete cluster --name tripod ends it)
 #   --no-images   the images tripod-{blockchain,qrcode,twitter,tools}:0.1.0 are in the cluster already
 #
-# Needs kind, kubectl, helm, and the images in the local docker. Every wait is bounded. Ends with 0, or 1 and the state of all pods.
+# Needs kind, kubectl, helm, openssl 3, and the images in the local docker. Every wait is bounded. Ends with 0, or 1 and the state of all pods.
 set -euo pipefail
 shopt -s inherit_errexit
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-readonly CLUSTER=tripod VERSION=0.1.0 EXIT_USAGE=64 EXIT_UNAVAILABLE=69
+readonly CLUSTER=tripod VERSION=0.1.0 DATABASE=mysql.tripod-etl.svc EXIT_USAGE=64 EXIT_UNAVAILABLE=69
 
 keep=no images=yes
 for argument in "$@"; do
@@ -21,7 +21,7 @@ for argument in "$@"; do
     *) sed -n 's/^# \{0,1\}//; 4,6p' "$0" >&2; exit "$EXIT_USAGE" ;;
   esac
 done
-for program in kind kubectl helm timeout; do
+for program in kind kubectl helm openssl timeout; do
   command -v "$program" >/dev/null || { echo "smoke.sh: $program is not installed" >&2; exit "$EXIT_UNAVAILABLE"; }
 done
 
@@ -64,23 +64,39 @@ step "database"
 timeout 1m kubectl apply -f "$root/k8s/namespaces.yaml"
 password() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 password >"$work/root"
-password >"$work/password"
-timeout 1m kubectl create secret generic mysql --namespace tripod-etl --from-file="$work/root"
-timeout 1m kubectl create secret generic database-reader --namespace tripod --from-file="$work/password"
-printf 'love\nfollow\n' >"$work/popular.txt"
-timeout 1m kubectl create configmap etl-popular --namespace tripod-etl --from-file="$work/popular.txt"
+password >"$work/reader"
+password >"$work/loader"
+# An authority of our own, so that everybody checks whose certificate it is, as with a real database.
+certificate() {
+  timeout 1m openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$work/$1-key.pem" -out "$work/$1.pem" "${@:2}" 2>"$work/openssl.log" ||
+    { cat "$work/openssl.log" >&2; return 1; }
+}
+certificate ca -subj "/CN=Tripod throw-away authority" -addext keyUsage=critical,keyCertSign,cRLSign
+certificate server -subj "/CN=mysql" -CA "$work/ca.pem" -CAkey "$work/ca-key.pem" \
+  -addext "subjectAltName=DNS:$DATABASE" -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth
+timeout 1m kubectl create secret generic mysql --namespace tripod-etl --from-file="$work/root" \
+  --from-file="$work/ca.pem" --from-file="$work/server.pem" --from-file="$work/server-key.pem"
+timeout 1m kubectl create secret generic database-loader --namespace tripod-etl --from-file=password="$work/loader"
+timeout 1m kubectl create secret generic database-reader --namespace tripod --from-file=password="$work/reader"
+for namespace in tripod-etl tripod; do
+  timeout 1m kubectl create configmap database-ca --namespace "$namespace" --from-file="$work/ca.pem"
+done
 timeout 1m kubectl apply -f "$here/mysql.yaml"
 timeout 6m kubectl rollout status deployment/mysql --namespace tripod-etl --timeout=5m
 # The statements go through standard input: passwords are in no argument and no log.
+# The rights are those of k8s/database/users.yaml.
 # shellcheck disable=SC2016 # expanded in the pod, not here
 {
-  printf "CREATE USER 'tripod_reader'@'%%' IDENTIFIED BY '%s' REQUIRE SSL;\n" "$(cat "$work/password")"
+  printf "CREATE USER 'tripod_reader'@'%%' IDENTIFIED BY '%s' REQUIRE SSL;\n" "$(cat "$work/reader")"
   printf "GRANT SELECT ON tripod.* TO 'tripod_reader'@'%%';\n"
+  printf "CREATE USER 'tripod_loader'@'%%' IDENTIFIED BY '%s' REQUIRE SSL;\n" "$(cat "$work/loader")"
+  printf "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, LOCK TABLES ON tripod.* TO 'tripod_loader'@'%%';\n"
 } | timeout 1m kubectl exec --stdin --namespace tripod-etl deployment/mysql -- \
   sh -c 'MYSQL_PWD=$(cat /secrets/root) exec mysql --user=root --batch'
 
 step "sample data"
-timeout 1m kubectl apply -f "$here/load.yaml"
+sed -e "s/DATABASE-HOST/$DATABASE/g" "$root/k8s/etl/sample.yaml" >"$work/sample.yaml"
+timeout 1m kubectl apply -f "$work/sample.yaml"
 timeout 6m kubectl wait --for=condition=Complete job/sample --namespace tripod-etl --timeout=5m
 
 step "charts"

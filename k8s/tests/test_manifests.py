@@ -412,7 +412,7 @@ class ChartValues(unittest.TestCase):
         script = (K8S / "kind/smoke.sh").read_text(encoding="utf-8")
         version = re.search(r"VERSION=(\S+)", script).group(1)
         loaded = {f"tripod-{name}:{version}" for name in re.search(r"for image in ([a-z ]+);", script).group(1).split()}
-        documents += [document for path, document in all_manifests() if path.name in ("load.yaml", "load-test.yaml") and "kind" in path.parts]
+        documents += [document for path, document in all_manifests() if path.parts[1:] in (("etl", "sample.yaml"), ("kind", "load-test.yaml"))]
         images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
         self.assertLessEqual(images, loaded)
         for service in ("blockchain", "qrcode", "twitter"):

@@ -23,7 +23,7 @@ class Smoke(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         (self.folder / "bin").mkdir()
-        for name in ("kind", "kubectl", "helm"):
+        for name in ("kind", "kubectl", "helm", "openssl"):
             fake = self.folder / "bin" / name
             fake.write_text(FAKE.replace("{name}", name), encoding="utf-8")
             fake.chmod(0o755)
@@ -64,8 +64,24 @@ class Smoke(unittest.TestCase):
     def test_passwords_are_in_no_argument(self):
         self.smoke()
         sent = (self.folder / "stdin").read_text(encoding="utf-8")
-        password = re.search(r"IDENTIFIED BY '([0-9a-f]{48})'", sent).group(1)
-        self.assertFalse([line for line in self.calls() if password in line])
+        passwords = set(re.findall(r"IDENTIFIED BY '([0-9a-f]{48})'", sent))
+        self.assertEqual(len(passwords), 2)
+        self.assertFalse([line for line in self.calls() if any(password in line for password in passwords)])
+
+    def test_the_databases_certificate_is_for_the_name_that_pods_know_it_by(self):
+        self.smoke()
+        calls = self.calls()
+        asked = next(line for line in calls if line.startswith("openssl") and "subjectAltName" in line)
+        self.assertIn("subjectAltName=DNS:mysql.tripod-etl.svc", asked)
+        values = (SCRIPT.parent / "values.yaml").read_text(encoding="utf-8")
+        self.assertIn("host: mysql.tripod-etl.svc", values)
+        self.assertIn("sslMode: VERIFY_IDENTITY", values)
+        for namespace in ("tripod", "tripod-etl"):
+            self.assertTrue(any(f"configmap database-ca --namespace {namespace} " in line for line in calls))
+
+    def test_a_certificate_that_cannot_be_made_fails_the_run(self):
+        self.fail_at("keyCertSign")
+        self.smoke(code=1)
 
     def test_a_cluster_that_was_there_is_left_alone(self):
         (self.folder / "clusters").write_text("tripod\n", encoding="utf-8")

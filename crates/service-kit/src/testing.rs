@@ -2,6 +2,7 @@
 //!
 //! Blocking on purpose: a test reads top to bottom, and every wait has a deadline.
 
+mod collector;
 mod deploys;
 mod proxy;
 
@@ -13,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use collector::{Behaviour, Collector, Span};
 pub use deploys::{DEPLOYS, Known, Report, SETTLE, deploys};
 pub use proxy::{Fault, Proxy};
 pub use rustix::process::Signal;

@@ -363,6 +363,7 @@ impl Span {
             },
             name,
             error: None,
+            was_withdrawn: false,
             attributes: Vec::new(),
         }
     }
@@ -427,6 +428,7 @@ pub struct Child {
     part: Part,
     name: &'static str,
     error: Option<&'static str>,
+    was_withdrawn: bool,
     attributes: Vec<(&'static str, Attribute)>,
 }
 
@@ -447,6 +449,11 @@ impl Child {
         self.error = Some(kind);
     }
 
+    /// Nobody was asked after all: nothing is sent.
+    pub fn withdraw(mut self) {
+        self.was_withdrawn = true;
+    }
+
     /// The `traceparent` to pass on.
     pub fn traceparent(&self) -> String {
         context::traceparent(self.part.trace_id, self.part.span_id)
@@ -455,6 +462,9 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if self.was_withdrawn {
+            return;
+        }
         let mut attributes = std::mem::take(&mut self.attributes);
         if let Some(kind) = self.error {
             attributes.push(("error.type", Attribute::Text(kind.into())));

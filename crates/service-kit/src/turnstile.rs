@@ -29,8 +29,12 @@ const TURN: Duration = Duration::from_millis(10);
 /// Sockets called in the first turn.
 const FIRST_TURN: usize = 32;
 
-/// And in any turn at most.
-const MAX_TURN: usize = 4096;
+/// And in any turn. Fewer would be lost in what a turn itself costs.
+const TURNS: std::ops::RangeInclusive<usize> = 8..=4096;
+
+/// A connection is accepted for so many sockets that are called. Clients that give up connect anew, and
+/// what is accepted costs as much as a request; what is not waits in the kernel and costs nothing.
+const CALLS_FOR_ACCEPT: usize = 16;
 
 /// Who waits longer steps back: half of what most clients wait.
 const TOO_LONG: Duration = Duration::from_millis(500);
@@ -85,8 +89,8 @@ pub(crate) struct Turnstile {
     /// Whether that is so long that who has hung up is taken for one who gave up.
     is_standing: Cell<bool>,
     turn: Cell<usize>,
-    /// Connections that may be accepted in this turn.
-    may_accept: Cell<usize>,
+    /// Sockets called, as far as no connection was accepted for them.
+    calls: Cell<usize>,
     acceptor: RefCell<Option<Waker>>,
     /// How late the worker was at last.
     late: Cell<Duration>,
@@ -197,7 +201,7 @@ impl Turnstile {
             since: Cell::new(None),
             is_standing: Cell::new(false),
             turn: Cell::new(FIRST_TURN),
-            may_accept: Cell::new(0),
+            calls: Cell::new(0),
             acceptor: RefCell::default(),
             late: Cell::new(Duration::ZERO),
             paused: metrics.paused.worker(worker),
@@ -251,9 +255,9 @@ impl Turnstile {
     pub(crate) fn next_turn(&self, took: Duration, now: Instant) -> usize {
         let mut turn = self.turn.get();
         if took > TURN {
-            turn = (turn / 2).max(1);
+            turn = (turn / 2).max(*TURNS.start());
         } else if took < TURN / 2 {
-            turn = (turn * 2).min(MAX_TURN);
+            turn = (turn * 2).min(*TURNS.end());
         }
         self.turn.set(turn);
         let mut called = 0;
@@ -268,7 +272,8 @@ impl Turnstile {
             called += usize::from(self.call(&next.seat));
         }
         drop(queues);
-        self.may_accept.set((turn / 2).max(1));
+        let calls = self.calls.get() + called;
+        self.calls.set(calls.min(*TURNS.end()));
         self.wake_acceptor();
         called
     }
@@ -289,19 +294,20 @@ impl Turnstile {
         self.paused.set(waiting);
     }
 
-    /// Accepts while the turnstile is open, and not more than half a turn in each turn when not: a load
-    /// balancer's health check comes on a new connection.
+    /// Accepts as long as the turnstile is open, and one for so many calls when not: a load balancer's
+    /// health check comes on a new connection.
     pub(crate) async fn admit<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         let done = std::future::poll_fn(|context| {
-            if self.is_shut.get() && self.may_accept.get() == 0 {
+            if self.is_shut.get() && self.calls.get() < CALLS_FOR_ACCEPT {
                 *self.acceptor.borrow_mut() = Some(context.waker().clone());
                 return Poll::Pending;
             }
             work.as_mut().poll(context)
         });
         let done = done.await;
-        self.may_accept.set(self.may_accept.get().saturating_sub(1));
+        let left = self.calls.get().saturating_sub(CALLS_FOR_ACCEPT);
+        self.calls.set(left);
         done
     }
 
@@ -461,7 +467,7 @@ mod tests {
             turnstile.next_turn(TURN * 2, now);
         }
         let _more = waiting(&turnstile, 10, now);
-        assert_eq!(turnstile.next_turn(TURN * 2, now), 1, "never none");
+        assert_eq!(turnstile.next_turn(TURN * 2, now), 8, "never none");
     }
 
     #[test]
@@ -486,7 +492,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_accepted_while_it_is_shut_but_half_a_turn_in_each() {
+    async fn nothing_is_accepted_while_it_is_shut_but_one_for_so_many_calls() {
         let (_, turnstile) = turnstile();
         assert_eq!(turnstile.admit(async { 1 }).await, 1);
         turnstile.shut();
@@ -495,7 +501,8 @@ mod tests {
         let mut context = Context::from_waker(&waker);
         let mut first = pin!(turnstile.admit(async { 1 }));
         assert!(first.as_mut().poll(&mut context).is_pending());
-        turnstile.turn.set(3);
+        let _seats = waiting(&turnstile, 100, Instant::now());
+        turnstile.turn.set(CALLS_FOR_ACCEPT);
         turnstile.next_turn(TURN, Instant::now());
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(1));

@@ -194,7 +194,7 @@ impl Service for App {
 
     async fn call(&self, route: Route, request: Request<'_>) -> Reply {
         match route {
-            Route::Contacts => handlers::contacts(self, request.query()).await,
+            Route::Contacts => handlers::contacts(self, request).await,
         }
     }
 }

@@ -5,29 +5,37 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use service_kit::compute::PoolFull;
-use service_kit::request::{self, BrokenEscape, Value};
+use service_kit::metrics::Label as _;
+use service_kit::request::{BrokenEscape, Request, Value};
 use service_kit::respond::{ContentType, Reply};
+use service_kit::trace::{Child, Span};
 use twitter_core::error::QueryError;
 use twitter_core::query::{Query, RawQuery};
 use twitter_core::rank::Scratch;
 use twitter_core::record::OwnedPack;
 use twitter_core::render;
+use twitter_core::table::TABLE;
 
 use crate::app::{App, Lookup, Outcome};
 use crate::cache::{Entry, Found};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Packs over this many bytes take 100 µs or more to rank, at about 1 µs a KB, and leave the
 /// worker for the compute pool.
 const HEAVY_PACK_BYTES: usize = 128 * 1024;
+
+/// What spans of look-ups are called.
+const LOOK_UP: &str = "SELECT user_pack";
 
 /// Room that a reply gets at first. A pack is longer than the reply made from it, but for the ids of
 /// users with many contacts; most are some KB.
 const REPLY_BYTES: usize = 16 * 1024;
 
 /// `GET /twitter`: 200 with the contacts or `INVALID`, 503 when the table does not answer.
-pub(crate) async fn contacts(app: &App, query: request::Query<'_>) -> Reply {
-    let values = query.first(["user_id", "type", "phrase", "hashtag"]);
+pub(crate) async fn contacts(app: &App, request: Request<'_>) -> Reply {
+    let values = request
+        .query()
+        .first(["user_id", "type", "phrase", "hashtag"]);
     let decoded = match decode(values) {
         Ok(decoded) => decoded,
         Err(BrokenEscape) => return invalid(app, QueryError::BrokenEscape),
@@ -43,7 +51,7 @@ pub(crate) async fn contacts(app: &App, query: request::Query<'_>) -> Reply {
         Ok(query) => query,
         Err(reason) => return invalid(app, reason),
     };
-    match find(app, query.user_id()).await {
+    match find(app, query.user_id(), request.span()).await {
         Ok((entry, found)) => {
             let reply = answer(app, query, entry).await;
             match found {
@@ -76,10 +84,18 @@ fn invalid(app: &App, reason: QueryError) -> Reply {
     Reply::ok(Outcome::Invalid, ContentType::TextUtf8, body)
 }
 
-async fn find(app: &App, user_id: u64) -> Result<(Arc<Entry>, Found), StoreError> {
+async fn find(
+    app: &App,
+    user_id: u64,
+    span: Option<&Span>,
+) -> Result<(Arc<Entry>, Found), StoreError> {
     let load = || async {
         let started = Instant::now();
+        let asked = span.map(|span| look_up(app, span));
         let pack = app.packs.pack(user_id).await;
+        if let Some(asked) = asked {
+            ended(asked, &pack);
+        }
         if !matches!(pack, Err(StoreError::Sick)) {
             app.store_durations.observe(started.elapsed());
         }
@@ -95,6 +111,25 @@ async fn find(app: &App, user_id: u64) -> Result<(Arc<Entry>, Found), StoreError
         Found::Stale(_) => Lookup::Stale,
     });
     Ok((entry, found))
+}
+
+/// The span of one look-up in the table, within that of the request that waits for it. Should the
+/// request go away first, it ends then. The key is left out: it says who was asked about.
+fn look_up(app: &App, span: &Span) -> Child {
+    let mut child = span.child(LOOK_UP);
+    child.fact("db.system.name", app.packs.system());
+    child.fact("db.operation.name", "SELECT");
+    child.fact("db.collection.name", TABLE);
+    child
+}
+
+fn ended(mut asked: Child, pack: &Result<Option<OwnedPack>, StoreError>) {
+    match pack {
+        Ok(_) => {}
+        // The database was not asked.
+        Err(StoreError::Sick) => asked.withdraw(),
+        Err(error) => asked.failed(StoreErrorKind::ALL[error.kind().index()]),
+    }
 }
 
 async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {

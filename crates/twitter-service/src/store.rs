@@ -287,6 +287,14 @@ impl Packs {
         }
     }
 
+    /// What OpenTelemetry calls the database.
+    pub(crate) fn system(&self) -> &'static str {
+        match self {
+            Self::MySql(_) => "mysql",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
     /// The pack of a user, checked; `None` for a user without contacts.
     pub(crate) async fn pack(&self, user_id: u64) -> Result<Option<OwnedPack>, StoreError> {
         let rows = match self {

@@ -1,6 +1,8 @@
 //! Private database servers for the tests: started on a free loopback port
 //! from a fresh folder, ended and removed when their handle is dropped.
 
+mod certificates;
+
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::workspace::Workspace;
 use crate::{child, console};
+
+pub(crate) use certificates::Certificates;
 
 /// Where tests find a server that they may do anything to, as
 /// `mysql://user@host:port/` with a final slash and no database.
@@ -69,7 +73,7 @@ impl TestDatabases {
 
     async fn start_in<P: Product>(product: &P, parent: &Path) -> Result<Self> {
         let folder = Folder::create(parent, P::NAME)?;
-        let certificates = Certificates::create(&folder.path).await?;
+        let certificates = Certificates::create(&folder.path, &[]).await?;
         let plain = Server::start(product, &folder.path.join("plain"), None, &SMALL).await?;
         let secured = folder.path.join("tls");
         let tls = Server::start(product, &secured, Some(&certificates), &SMALL).await?;
@@ -92,7 +96,7 @@ impl TestDatabases {
         command
             .env(URL, self.plain.url())
             .env(TLS_URL, self.tls.url())
-            .env(CA_FILE, &self.certificates.authority);
+            .env(CA_FILE, self.certificates.authority());
     }
 
     /// Ends both in peace. Dropping kills them, which is as good for the data.
@@ -300,7 +304,7 @@ async fn initialise<P: Product>(product: &P, data: &Path, log: &Path) -> Result<
 
 /// Whether the first packet is a server's greeting, protocol version 10; an
 /// error packet, sent while the server still starts, begins with 255.
-async fn greets(port: u16) -> bool {
+pub(crate) async fn greets(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect(address).await else {
         return false;
@@ -333,64 +337,6 @@ pub(crate) fn free_port() -> Result<u16> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
-}
-
-/// A certificate authority and a server certificate for 127.0.0.1. The ones
-/// that MySQL makes for itself name no host, so a client that checks the name
-/// could not be tested with them; MariaDB makes none.
-struct Certificates {
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificates {
-    async fn create(folder: &Path) -> Result<Self> {
-        let made = Self {
-            authority: folder.join("ca.pem"),
-            certificate: folder.join("server.pem"),
-            key: folder.join("server-key.pem"),
-        };
-        let authority_key = folder.join("ca-key.pem");
-        let log = folder.join("openssl.log");
-        let request = |name: &str, key: &Path, certificate: &Path| {
-            let mut command = Command::new("openssl");
-            command
-                .args([
-                    "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                ])
-                .args(["-subj", name, "-keyout"])
-                .arg(key)
-                .arg("-out")
-                .arg(certificate);
-            command
-        };
-        let mut authority = request("/CN=Tripod test authority", &authority_key, &made.authority);
-        authority.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
-        let mut server = request("/CN=localhost", &made.key, &made.certificate);
-        server
-            .arg("-CA")
-            .arg(&made.authority)
-            .arg("-CAkey")
-            .arg(&authority_key)
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(["-addext", "extendedKeyUsage=serverAuth"]);
-        for mut command in [authority, server] {
-            attach_log(&mut command, &log)?;
-            if !child::status(&mut command, "openssl").await?.success() {
-                bail!("openssl cannot make the test certificates:\n{}", tail(&log));
-            }
-        }
-        Ok(made)
-    }
-
-    fn pass_to(&self, command: &mut Command) {
-        command
-            .arg(format!("--ssl-ca={}", self.authority.display()))
-            .arg(format!("--ssl-cert={}", self.certificate.display()))
-            .arg(format!("--ssl-key={}", self.key.display()));
-    }
 }
 
 /// A folder of this process, removed at the end.

@@ -58,7 +58,7 @@ fn of_transport(settings: &str) -> String {
 }
 
 /// The Debian mirror that this host's apt is configured with.
-async fn mirror() -> Result<String> {
+pub(crate) async fn mirror() -> Result<String> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",

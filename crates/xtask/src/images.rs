@@ -8,6 +8,8 @@ mod run;
 
 pub(crate) use engine::{Engine, output};
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::packages::{Needed, is_root};
@@ -55,6 +57,9 @@ const SERVICES: [Service; 3] = [
 /// The target with the tools.
 const TOOLS: &str = "tools";
 
+/// All targets that are images.
+pub(crate) const TARGETS: [&str; 4] = ["blockchain", "qrcode", "twitter", TOOLS];
+
 /// What the containers are started with.
 const PROGRAMS: Needed<'static> = Needed {
     purpose: "assembling and running the images",
@@ -90,6 +95,11 @@ impl Checks {
         }
     }
 
+    /// Whether a check has failed so far.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.failed > 0
+    }
+
     /// Notes what could not be tried here.
     fn skip(&mut self, what: &str) {
         console::say(&format!("SKIPPED: {what}"));
@@ -111,14 +121,7 @@ pub(crate) async fn check(workspace: &Workspace) -> Result<Tally> {
     }
     PROGRAMS.ensure().await?;
     let context = workspace.scratch("images");
-    let prebuilt = context.join("docker/prebuilt");
-    let mut build = tokio::process::Command::new(workspace.root.join("docker/build.sh"));
-    build
-        .arg("binaries")
-        .arg(&prebuilt)
-        .env("CARGO_TARGET_DIR", &workspace.target)
-        .current_dir(&workspace.root);
-    child::run(&mut build, "docker/build.sh").await?;
+    prebuilt(workspace, &context).await?;
 
     let engine = Engine::create()?;
     let has_engine = assemble::check(&engine, workspace, &context, &mut checks).await?;
@@ -131,4 +134,15 @@ pub(crate) async fn check(workspace: &Workspace) -> Result<Tally> {
     run::check(&engine, workspace, &mut checks).await?;
     engine.remove().await;
     Ok(checks.finish())
+}
+
+/// Builds the static binaries into a context for `--build-arg BINARIES=prebuilt`.
+pub(crate) async fn prebuilt(workspace: &Workspace, context: &Path) -> Result<()> {
+    let mut build = tokio::process::Command::new(workspace.root.join("docker/build.sh"));
+    build
+        .arg("binaries")
+        .arg(context.join("docker/prebuilt"))
+        .env("CARGO_TARGET_DIR", &workspace.target)
+        .current_dir(&workspace.root);
+    child::run(&mut build, "docker/build.sh").await
 }

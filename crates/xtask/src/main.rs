@@ -6,6 +6,7 @@
 //! * `bench` measures the services against yardsticks and writes docs/performance.md.
 //! * `counts` compares the instructions that requests take with a baseline.
 //! * `arm64-test` runs the cores' tests, built for arm64, on an emulated processor.
+//! * `cluster-test` tries the platform on a real cluster of one node.
 //! * `readme-check` runs the commands of the README against a running `up`.
 //! * `charts` checks the Helm charts.
 //! * `monitoring` renders alert rules and dashboards out of the charts.
@@ -21,6 +22,7 @@ mod bench;
 mod charts;
 mod child;
 mod cluster;
+mod cluster_test;
 mod conformance;
 mod console;
 mod counts;
@@ -78,6 +80,8 @@ enum Task {
     Counts(counts::Options),
     /// Run the tests of the cores, built for arm64, on an emulated processor (Debian hosts, as root)
     Arm64Test,
+    /// Try charts and images on a real Kubernetes of one node (Debian 12 hosts, as root; builds it once)
+    ClusterTest(cluster_test::Options),
     /// Compare rules and dashboards in k8s/monitoring with what the charts render, or write them
     Monitoring(cluster::MonitoringOptions),
     /// Run the commands of the README's `sh ci` blocks and compare their output
@@ -124,6 +128,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Bench(options) => bench::run(options).await,
             Task::Counts(options) => counts::run(options).await,
             Task::Arm64Test => arm64::run().await,
+            Task::ClusterTest(options) => cluster_test::run(options).await,
             Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,

@@ -1,13 +1,10 @@
 //! Traces, as the collector gets them.
 
-mod collector;
-
 use std::net::SocketAddr;
 
-use service_kit::testing::{Answer, Running, Signal, wait_until};
+use service_kit::testing::{Answer, Behaviour, Collector, Running, Signal, wait_until};
 use socket2::{Domain, Socket, Type};
 
-use self::collector::{Behaviour, Collector};
 use crate::support::{command, start};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

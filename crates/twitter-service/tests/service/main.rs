@@ -11,6 +11,7 @@ mod soak;
 mod sqlite;
 mod storm;
 mod table;
+mod tracing;
 
 use service_kit::testing::Running;
 

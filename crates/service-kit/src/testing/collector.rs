@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use super::wait_until;
 use serde_json::Value;
-use service_kit::testing::wait_until;
 
 /// How it answers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behaviour {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// 200 to all.
     Takes,
     /// 503 to the first request.
     IsBusyOnce,
@@ -23,30 +24,42 @@ pub(super) enum Behaviour {
 
 /// A span with the resource that it came with.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
+pub struct Span {
     resource: Value,
     span: Value,
 }
 
 impl Span {
-    pub(super) fn text(&self, field: &str) -> &str {
+    /// A field that is a text; empty when it is not there.
+    pub fn text(&self, field: &str) -> &str {
         self.span[field].as_str().unwrap_or_default()
     }
 
-    /// 0 when nothing is set.
-    pub(super) fn status(&self) -> u64 {
+    /// The code of the status: 0 when nothing is set, 2 for an error.
+    pub fn status(&self) -> u64 {
         self.span["status"]["code"].as_u64().unwrap_or_default()
     }
 
-    pub(super) fn fact(&self, key: &str) -> String {
+    /// An attribute of the span.
+    ///
+    /// # Panics
+    ///
+    /// When it has none of that name.
+    pub fn fact(&self, key: &str) -> String {
         fact(&self.span["attributes"], key)
     }
 
-    pub(super) fn resource(&self, key: &str) -> String {
+    /// An attribute of whoever sent the span.
+    ///
+    /// # Panics
+    ///
+    /// When it has none of that name.
+    pub fn resource(&self, key: &str) -> String {
         fact(&self.resource["attributes"], key)
     }
 
-    pub(super) fn everything(&self) -> String {
+    /// All of it as text, to look for what must not be there.
+    pub fn everything(&self) -> String {
         format!("{}{}", self.resource, self.span)
     }
 }
@@ -60,12 +73,14 @@ fn fact(attributes: &Value, key: &str) -> String {
 }
 
 /// Listens until it is dropped.
-pub(super) struct Collector {
+#[derive(Debug)]
+pub struct Collector {
     addr: SocketAddr,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 struct Shared {
     behaviour: Behaviour,
     spans: Mutex<Vec<Span>>,
@@ -74,7 +89,12 @@ struct Shared {
 }
 
 impl Collector {
-    pub(super) fn start(behaviour: Behaviour) -> Self {
+    /// Listens on a port of its own.
+    ///
+    /// # Panics
+    ///
+    /// When loopback has none.
+    pub fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let addr = listener.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
@@ -100,17 +120,27 @@ impl Collector {
         }
     }
 
-    pub(super) fn endpoint(&self) -> String {
+    /// What `OTLP_ENDPOINT` is set to.
+    pub fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub(super) fn spans(&self) -> Vec<Span> {
+    /// What has come so far.
+    ///
+    /// # Panics
+    ///
+    /// When a connection's thread did.
+    pub fn spans(&self) -> Vec<Span> {
         let spans = self.shared.spans.lock();
         spans.expect("no test panics with it").clone()
     }
 
     /// Waits for the first span; there must not be another.
-    pub(super) fn one_span(&self) -> Span {
+    ///
+    /// # Panics
+    ///
+    /// When there is another, or none in time.
+    pub fn one_span(&self) -> Span {
         wait_until("a span comes", || !self.spans().is_empty());
         let [span] = self.spans().try_into().expect("one span");
         span
