@@ -203,7 +203,7 @@ fn mysql(url: &str, ca_file: Option<PathBuf>) -> Result<MySqlConnectOptions, Add
     let url = url.replacen("mariadb://", "mysql://", 1);
     let mut options: MySqlConnectOptions = url
         .parse()
-        .map_err(|error: sqlx::Error| AddressError::MySql(error.to_string()))?;
+        .map_err(|error: sqlx::Error| AddressError::MySql(unquoted(&error.to_string())))?;
     // An `@` in it is the rest of a password with an unescaped `/`.
     let is_name = |name: &str| !name.is_empty() && !name.contains('@');
     if !options.get_database().is_some_and(is_name) {
@@ -228,6 +228,14 @@ fn mysql(url: &str, ca_file: Option<PathBuf>) -> Result<MySqlConnectOptions, Add
         .timezone(None)
         .set_names(false)
         .disable_statement_logging())
+}
+
+/// A text without what it quotes, which is a part of the address and may hold the password.
+fn unquoted(text: &str) -> String {
+    match (text.split_once('"'), text.rsplit_once('"')) {
+        (Some((before, _)), Some((_, behind))) => format!("{before}…{behind}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// What follows `mysql://`, taken apart: user and password with their `@`, hosts, the rest from the
@@ -266,6 +274,18 @@ mod tests {
         match address.options().unwrap() {
             Options::MySql(options) => format!("{:?}", options.get_ssl_mode()),
             Options::Sqlite(_) => panic!("not MySQL"),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_address() {
+        for url in [
+            "mysql://app@db/t?ssl-mode=mysql://app:hunter2@db/t",
+            "mysql://app:hunter2@db:port/t",
+            "mysql://app:hunter2@db/t?ssl-mode=\"hunter2\"",
+        ] {
+            let told = parse(url).expect_err(url).to_string();
+            assert!(!told.contains("hunter2"), "{told}");
         }
     }
 

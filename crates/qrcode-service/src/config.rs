@@ -8,7 +8,9 @@ use service_kit::config::{self, Reader, Setting};
 const AUTH_URL: Setting = Setting::optional(
     "AUTH_URL",
     "Authentication service, http://HOST:PORT[/PATH]; with it, decode requests that carry a timestamp are answered with its token.",
-);
+)
+// Refused with credentials, and they are not shown even then.
+.url_with_password();
 const AUTH_TIMEOUT_MS: Setting = Setting::with_default(
     "AUTH_TIMEOUT_MS",
     "1000",

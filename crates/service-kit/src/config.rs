@@ -124,6 +124,25 @@ pub fn mask_url_password(url: &str) -> String {
     }
 }
 
+/// Characters of a wrong value that a message shows.
+const QUOTED: usize = 100;
+
+/// A wrong value for a message: on one line, and not too much of it.
+fn quoted(value: &str) -> String {
+    let mut text = String::new();
+    for letter in value.chars().take(QUOTED) {
+        if letter.is_control() {
+            text.extend(letter.escape_default());
+        } else {
+            text.push(letter);
+        }
+    }
+    if value.chars().nth(QUOTED).is_some() {
+        text.push('…');
+    }
+    text
+}
+
 /// Where a value came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
@@ -231,7 +250,7 @@ impl<'a> Reader<'a> {
                     "{} ({}) is \"{}\" (from {source}): {why}",
                     setting.name,
                     setting.flag(),
-                    shown.unwrap_or_default()
+                    quoted(&shown.unwrap_or_default())
                 ));
                 None
             }
@@ -348,6 +367,25 @@ mod tests {
         let shown = mistakes.to_string();
         assert!(shown.contains("LISTEN_ADDR (--listen-addr) is \"here\""));
         assert!(shown.contains("TEAM_ID (--team-id) is required and not set"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_on_one_line_however_long_and_odd_it_is() {
+        for (value, told) in [
+            ("a\nb\u{1b}[31m".to_owned(), "\"a\\nb\\u{1b}[31m\" (from"),
+            ("é".repeat(5_000), "é…\" (from"),
+        ] {
+            let environment = |_: &str| Some(value.clone());
+            let flags = Flags::new();
+            let mut reader = Reader::new(&environment, &flags);
+            assert_eq!(reader.value(&ADDR, socket_addr), None);
+            let mistakes = reader.finish().unwrap_err();
+            let [line] = mistakes.lines() else {
+                panic!("{mistakes}");
+            };
+            assert!(line.contains(told) && line.len() < 400, "{line}");
+            assert!(!line.chars().any(char::is_control), "{line}");
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ use crate::metrics::{Counters, Label as _, Metrics, WorkerCounters};
 pub(crate) const OTLP_ENDPOINT: Setting = Setting::optional(
     "OTLP_ENDPOINT",
     "Collector of traces, http://HOST[:PORT][/PATH], to which /v1/traces is added; without it nothing is traced.",
-);
+)
+.url_with_password();
 pub(crate) const TRACE_SAMPLE: Setting = Setting::with_default(
     "TRACE_SAMPLE",
     "0.01",
