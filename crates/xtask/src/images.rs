@@ -3,10 +3,13 @@
 //! limits, as a number that is not root.
 
 mod assemble;
+pub(crate) mod compiled;
 mod engine;
 mod run;
+mod source;
 
 pub(crate) use engine::{Engine, output};
+use source::Source;
 
 use std::path::Path;
 
@@ -124,7 +127,8 @@ pub(crate) async fn check(workspace: &Workspace) -> Result<Tally> {
     prebuilt(workspace, &context).await?;
 
     let engine = Engine::create()?;
-    let has_engine = assemble::check(&engine, workspace, &context, &mut checks).await?;
+    let source = Source::prebuilt(&context);
+    let has_engine = assemble::check(&engine, workspace, &source, None, &mut checks).await?;
     if has_engine {
         run::check_engine(&engine, &mut checks).await;
     } else {

@@ -7,6 +7,7 @@
 //! * `counts` compares the instructions that requests take with a baseline.
 //! * `arm64-test` runs the cores' tests, built for arm64, on an emulated processor.
 //! * `cluster-test` tries the platform on a real cluster of one node.
+//! * `image-test` builds the images by the Dockerfile's own compile stage and runs them.
 //! * `readme-check` runs the commands of the README against a running `up`.
 //! * `charts` checks the Helm charts.
 //! * `monitoring` renders alert rules and dashboards out of the charts.
@@ -82,6 +83,8 @@ enum Task {
     Arm64Test,
     /// Try charts and images on a real Kubernetes of one node (Debian 12 hosts, as root; builds it once)
     ClusterTest(cluster_test::Options),
+    /// Compile the images as a release does, on a base made here, and run them (Debian hosts, as root)
+    ImageTest(images::compiled::Options),
     /// Compare rules and dashboards in k8s/monitoring with what the charts render, or write them
     Monitoring(cluster::MonitoringOptions),
     /// Run the commands of the README's `sh ci` blocks and compare their output
@@ -129,6 +132,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Counts(options) => counts::run(options).await,
             Task::Arm64Test => arm64::run().await,
             Task::ClusterTest(options) => cluster_test::run(options).await,
+            Task::ImageTest(options) => images::compiled::test(options).await,
             Task::Monitoring(options) => cluster::monitoring(options).await,
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::engine::{Engine, output};
+use super::source::Source;
 use super::{Checks, SERVICES, TOOLS};
 use crate::workspace::Workspace;
 
@@ -18,11 +19,13 @@ const MAX_TOOLS_BYTES: u64 = 250_000_000;
 /// Who runs in them.
 const USER: &str = "65532:65532";
 
-/// Assembles every image twice and looks at it. Says whether the tools' has the query engine.
+/// Makes every image, or only one, and looks at it; twice, where that is cheap. Says whether the
+/// tools' has the query engine.
 pub(super) async fn check(
     engine: &Engine,
     workspace: &Workspace,
-    context: &Path,
+    source: &Source,
+    only: Option<&str>,
     checks: &mut Checks,
 ) -> Result<bool> {
     let mut has_engine = false;
@@ -30,16 +33,20 @@ pub(super) async fn check(
     let services = SERVICES
         .iter()
         .map(|service| (service.target, Some(service.program)));
-    for (target, program) in services.chain([(TOOLS, None)]) {
-        let build = async |format| build(engine, workspace, context, target, &commit, format).await;
-        // Without the image nothing further makes sense.
-        let (first, second) = (build(Format::Oci).await?, build(Format::Oci).await?);
-        checks.count(
-            &format!("image {target}: two builds give one id"),
-            (first == second)
-                .then_some(())
-                .with_context(|| format!("{first} and {second}")),
-        );
+    let wanted = |target: &str| only.is_none_or(|only| only == target);
+    let all = services.chain([(TOOLS, None)]);
+    for (target, program) in all.filter(|(target, _)| wanted(target)) {
+        let build = async |format| build(engine, workspace, source, target, &commit, format).await;
+        if source.is_cheap {
+            // Without the image nothing further makes sense.
+            let (first, second) = (build(Format::Oci).await?, build(Format::Oci).await?);
+            checks.count(
+                &format!("image {target}: two builds give one id"),
+                (first == second)
+                    .then_some(())
+                    .with_context(|| format!("{first} and {second}")),
+            );
+        }
         // Last, so that the image of that name is the one with the health check.
         let id = build(Format::Docker).await?;
         let facts = facts(engine, &id).await?;
@@ -86,7 +93,7 @@ enum Format {
 async fn build(
     engine: &Engine,
     workspace: &Workspace,
-    context: &Path,
+    source: &Source,
     target: &str,
     commit: &str,
     format: Format,
@@ -97,10 +104,11 @@ async fn build(
     };
     let id_file = engine.folder().join("image-id");
     let mut buildah = engine.buildah();
-    buildah
-        .args(["build", "--format", format, "--isolation", "chroot"])
-        .args(["--timestamp", "0", "--no-cache", "--quiet"])
-        .args(["--build-arg", "BINARIES=prebuilt"])
+    buildah.arg("build");
+    source
+        .arguments(&mut buildah)
+        .args(["--format", format, "--isolation", "chroot"])
+        .arg("--quiet")
         .args(["--build-arg", &format!("GIT_COMMIT={commit}")])
         .args([
             "--build-arg",
@@ -111,7 +119,7 @@ async fn build(
         .arg(&id_file)
         .arg("--file")
         .arg(workspace.root.join("docker/Dockerfile"))
-        .arg(context);
+        .arg(source.context());
     output(&mut buildah, &format!("buildah build --target {target}")).await?;
     let id = std::fs::read_to_string(&id_file)
         .with_context(|| format!("cannot read {}", id_file.display()))?;
