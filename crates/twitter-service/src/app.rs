@@ -74,6 +74,8 @@ pub(crate) struct App {
     pub(crate) packs: Packs,
     pub(crate) cache: Cache,
     pub(crate) scratch: RefCell<Scratch>,
+    /// Where replies are made.
+    pub(crate) reply: RefCell<Vec<u8>>,
     generations: Arc<AtomicU64>,
     invalid: WorkerCounters,
     lookups: WorkerCounters,
@@ -179,6 +181,7 @@ impl Service for App {
             ),
             cache: Cache::new(cache_bytes, config.cache_times),
             scratch: RefCell::default(),
+            reply: RefCell::default(),
             generations: Arc::clone(&shared.generations),
             invalid: shared.invalid.worker(index),
             lookups: shared.lookups.worker(index),

@@ -27,9 +27,9 @@ const HEAVY_PACK_BYTES: usize = 128 * 1024;
 /// What spans of look-ups are called.
 const LOOK_UP: &str = "SELECT user_pack";
 
-/// Room that a reply gets at first. A pack is longer than the reply made from it, but for the ids of
-/// users with many contacts; most are some KB.
-const REPLY_BYTES: usize = 16 * 1024;
+/// Room for replies that each worker keeps. Nearly all are some KB; what a longer one took is given
+/// back.
+const REPLY_BYTES: usize = 64 * 1024;
 
 /// `GET /twitter`: 200 with the contacts or `INVALID`, 503 when the table does not answer.
 pub(crate) async fn contacts(app: &App, request: Request<'_>) -> Reply {
@@ -143,7 +143,12 @@ async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
         let head = Arc::clone(&app.head);
         let job = move || {
             let pack = entry.pack.as_ref();
-            pack.map(|pack| respond(&query, pack, &head, &mut Scratch::default()))
+            pack.map(|pack| {
+                let mut body = Vec::new();
+                let scratch = &mut Scratch::default();
+                render::respond(&query, &pack.as_pack(), &head, &mut body, scratch);
+                body
+            })
         };
         match app.compute.run(job).await {
             Ok(body) => body.unwrap_or_default(),
@@ -152,7 +157,7 @@ async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
             }
         }
     } else {
-        respond(&query, pack, &app.head, &mut app.scratch.borrow_mut())
+        respond(app, &query, pack)
     };
     let outcome = if body.len() == app.head.len() {
         Outcome::Empty
@@ -162,9 +167,14 @@ async fn answer(app: &App, query: Query<'_>, entry: Arc<Entry>) -> Reply {
     Reply::ok(outcome, ContentType::TextUtf8, body)
 }
 
-fn respond(query: &Query<'_>, pack: &OwnedPack, head: &[u8], scratch: &mut Scratch) -> Vec<u8> {
-    let room = head.len() + pack.as_bytes().len();
-    let mut body = Vec::with_capacity(room.min(REPLY_BYTES));
-    render::respond(query, &pack.as_pack(), head, &mut body, scratch);
+/// The reply, made in the worker's room for it and copied to its length: memory in as many sizes as
+/// there are replies would cost the allocator more than the copy.
+fn respond(app: &App, query: &Query<'_>, pack: &OwnedPack) -> Vec<u8> {
+    let mut room = app.reply.borrow_mut();
+    room.clear();
+    let scratch = &mut app.scratch.borrow_mut();
+    render::respond(query, &pack.as_pack(), &app.head, &mut room, scratch);
+    let body = room.as_slice().to_vec();
+    room.shrink_to(REPLY_BYTES);
     body
 }
