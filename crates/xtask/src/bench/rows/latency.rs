@@ -13,6 +13,7 @@ impl Bench {
     pub(super) async fn latency(&self) -> Result<Value> {
         let mut row = Row::new(Vec::new());
         let loadgen = self.programs.join("loadgen");
+        let raw = self.yardstick("raw").await?;
         for (name, server, targets) in self.services().await? {
             let subjects = [Subject::new(name, &server, &targets)];
             let saturated = self.alternate(&subjects).await?;
@@ -20,18 +21,20 @@ impl Bench {
             let (rate, micros) = (median(&saturated.rates), median(&saturated.micros));
             let report = self.folder.join("open-loop.json");
             let time = Duration::from_secs(4);
-            let mut runs = Vec::new();
+            let (mut runs, mut limits) = (Vec::new(), Vec::new());
             // A neighbour's burst on one of two cores is a tail of its own: the middle run counts.
             for _ in 0..3 {
                 let rate = rate * 0.7;
-                let address = server.address;
-                let found =
-                    load::constant_rate(&loadgen, address, &targets, rate, time, &report).await?;
-                let p99 = load::percentile(&found["total"]["response"], 99.0);
-                runs.push((
-                    p99.context("a report has its 99th percentile")?,
-                    found["valid"].as_bool() == Some(true),
-                ));
+                for (address, found) in [(server.address, &mut runs), (raw.address, &mut limits)] {
+                    let told =
+                        load::constant_rate(&loadgen, address, &targets, rate, time, &report)
+                            .await?;
+                    let p99 = load::percentile(&told["total"]["response"], 99.0);
+                    found.push((
+                        p99.context("a report has its 99th percentile")?,
+                        told["valid"].as_bool() == Some(true),
+                    ));
+                }
             }
             let valid = runs.iter().filter(|(_, valid)| *valid).count();
             row.note(
@@ -39,6 +42,11 @@ impl Bench {
                 json!({ "rate": (rate * 0.7).round(), "valid": valid, "of": runs.len() }),
             );
             let all: Vec<f64> = runs.iter().map(|(p99, _)| *p99).collect();
+            let limits: Vec<f64> = limits.iter().map(|(p99, _)| *p99).collect();
+            row.figure(
+                &format!("raw p99 at the rate of {name}, ms"),
+                median(&limits),
+            );
             // A tool that fell behind its schedule measured itself.
             if valid * 2 > runs.len() {
                 row.figure(&format!("{name} p99, ms"), median(&all));
@@ -49,6 +57,7 @@ impl Bench {
             }
             server.stop().await;
         }
+        raw.stop().await;
         Ok(row.to_json())
     }
 }
