@@ -5,6 +5,7 @@
 //! * `test` runs every check of the workspace and sums the tests up.
 //! * `bench` measures the services against yardsticks and writes docs/performance.md.
 //! * `counts` compares the instructions that requests take with a baseline.
+//! * `coverage` says how many lines of the cores the tests reach.
 //! * `arm64-test` runs the cores' tests, built for arm64, on an emulated processor.
 //! * `cluster-test` tries the platform on a real cluster of one node.
 //! * `image-test` builds the images by the Dockerfile's own compile stage and runs them.
@@ -27,6 +28,7 @@ mod cluster_test;
 mod conformance;
 mod console;
 mod counts;
+mod coverage;
 mod database;
 mod debian;
 mod deny;
@@ -79,6 +81,8 @@ enum Task {
     Bench(bench::Options),
     /// Count the instructions of each core's work and compare them with the baseline
     Counts(counts::Options),
+    /// Say how many lines of the pure crates the tests reach, and fail below a share
+    Coverage(coverage::Options),
     /// Run the tests of the cores, built for arm64, on an emulated processor (Debian hosts, as root)
     Arm64Test,
     /// Try charts and images on a real Kubernetes of one node (Debian 12 hosts, as root; builds it once)
@@ -130,6 +134,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::Test(options) => test::run(options).await,
             Task::Bench(options) => bench::run(options).await,
             Task::Counts(options) => counts::run(options).await,
+            Task::Coverage(options) => coverage::run(options).await,
             Task::Arm64Test => arm64::run().await,
             Task::ClusterTest(options) => cluster_test::run(options).await,
             Task::ImageTest(options) => images::compiled::test(options).await,
