@@ -156,11 +156,19 @@ fn disturb(case: &Case, command: &str, prepare: impl Fn(&str), compare: impl Fn(
     case.etl(command, "whole");
     let whole = begin.elapsed();
     let mut killed = 0;
-    for kill in 0..kills() {
+    let mut moments = 0..kills();
+    let mut pause = whole;
+    // A machine that stood still for a moment makes the whole take long once, and most kills come too
+    // late: then more follow, each after half the time, until one must meet the program.
+    for kill in 0..kills() + 32 {
+        match moments.next() {
+            Some(moment) => pause = whole * (2 * moment + 1) / (2 * kills()),
+            None if killed >= kills() / 2 => break,
+            None => pause /= 2,
+        }
         let zones = format!("kill-{kill}");
         prepare(&zones);
         // Twice, so that what the first left is met by one that is killed too.
-        let pause = whole * (2 * kill + 1) / (2 * kills());
         killed += u32::from(kill_after(&case.words(command, &zones), pause));
         killed += u32::from(kill_after(&case.words(command, &zones), pause / 2));
         case.etl(command, &zones);
