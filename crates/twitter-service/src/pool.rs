@@ -245,6 +245,10 @@ mod tests {
         query: Duration::from_millis(50),
     };
 
+    async fn ask<D: Driver>(pool: &Pool<Manager<D>>, user_id: u64) -> Result<Found, StoreError> {
+        rows(pool, Wanted::FirstParts(&[user_id]), DEADLINES).await
+    }
+
     #[tokio::test]
     async fn a_pack_in_parts_is_asked_for_as_a_whole() {
         let pool = new(Fake::default(), 1, DEADLINES);
@@ -262,11 +266,7 @@ mod tests {
         let fake = Fake::default();
         let pool = new(fake.clone(), 4, DEADLINES);
         for _ in 0..10 {
-            assert!(
-                rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                    .await
-                    .is_ok()
-            );
+            assert!(ask(&pool, 3).await.is_ok());
         }
         assert_eq!(fake.connected.load(Ordering::Relaxed), 1);
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 0);
@@ -276,30 +276,15 @@ mod tests {
     async fn a_connection_whose_query_was_interrupted_is_not_used_again() {
         let fake = Fake::default();
         let pool = new(fake.clone(), 1, DEADLINES);
-        assert_eq!(
-            rows(&pool, Wanted::FirstParts(&[1]), DEADLINES).await.err(),
-            Some(StoreError::Timeout)
-        );
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert_eq!(ask(&pool, 1).await.err(), Some(StoreError::Timeout));
+        assert!(ask(&pool, 3).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             2,
             "after a deadline"
         );
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[2]), DEADLINES)
-                .await
-                .is_err()
-        );
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert!(ask(&pool, 2).await.is_err());
+        assert!(ask(&pool, 3).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
@@ -315,11 +300,7 @@ mod tests {
                 .await
                 .is_err()
         );
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert!(ask(&pool, 3).await.is_ok());
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             5,
@@ -331,16 +312,9 @@ mod tests {
     async fn waiting_for_a_connection_has_an_end() {
         let pool = new(Fake::default(), 1, DEADLINES);
         let held = pool.get().await.expect("a connection");
-        assert_eq!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES).await.err(),
-            Some(StoreError::Busy)
-        );
+        assert_eq!(ask(&pool, 3).await.err(), Some(StoreError::Busy));
         drop(held);
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert!(ask(&pool, 3).await.is_ok());
     }
 
     #[tokio::test]
@@ -350,20 +324,12 @@ mod tests {
         let mut object = pool.get().await.expect("a connection");
         object.idle_ping = Duration::ZERO;
         drop(object);
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert!(ask(&pool, 3).await.is_ok());
         assert_eq!(fake.pinged.load(Ordering::Relaxed), 1);
         let mut object = pool.get().await.expect("a connection");
         object.max_age = Duration::ZERO;
         drop(object);
-        assert!(
-            rows(&pool, Wanted::FirstParts(&[3]), DEADLINES)
-                .await
-                .is_ok()
-        );
+        assert!(ask(&pool, 3).await.is_ok());
         assert_eq!(fake.connected.load(Ordering::Relaxed), 2);
     }
 }

@@ -12,6 +12,15 @@ fn ask(service: &service_kit::testing::Running, cc: &str, what: &str) -> String 
     payload(&service.get(&format!("/blockchain?cc={cc}")), what)
 }
 
+/// A request for one more block onto a reply's chain, with a target that one of a million hashes meets:
+/// tens of milliseconds, on the compute pool.
+fn hard_request(reply: &str) -> serde_json::Value {
+    let mut request = unpack(reply.strip_prefix(HEAD).expect("a chain"));
+    request["new_tx"] = json!([]);
+    request["new_target"] = json!("00001");
+    request
+}
+
 #[test]
 fn zip_bombs_stop_at_the_limit() {
     let service = start(&[("WORKERS", "1")]);
@@ -75,10 +84,7 @@ fn the_hardest_target_is_mined_while_others_are_served() {
     let service = start(&[("WORKERS", "1"), ("REQUEST_DEADLINE_MS", "600000")]);
     let easy = first_request("generated_valid.jsonl");
     let known = service.get(&format!("/blockchain?cc={easy}")).text();
-    // One more block onto a valid chain, with a target that one of a million hashes meets.
-    let mut request = unpack(known.strip_prefix(HEAD).expect("a chain"));
-    request["new_tx"] = json!([]);
-    request["new_target"] = json!("00001");
+    let mut request = hard_request(&known);
     let hard = pack(&request);
     let mut connections: Vec<_> = (0..3).map(|_| service.connect()).collect();
     for connection in &mut connections {
@@ -121,11 +127,7 @@ fn a_right_request_whose_time_is_over_is_503_and_never_invalid() {
     let service = start(&[("WORKERS", "1"), ("REQUEST_DEADLINE_MS", "600000")]);
     let easy = first_request("generated_valid.jsonl");
     let known = service.get(&format!("/blockchain?cc={easy}")).text();
-    let mut request = unpack(known.strip_prefix(HEAD).expect("a chain"));
-    request["new_tx"] = json!([]);
-    // One of a million hashes: tens of milliseconds, on the pool.
-    request["new_target"] = json!("00001");
-    let hard = pack(&request);
+    let hard = pack(&hard_request(&known));
     let mut connection = service.connect();
     wait_until("one takes longer than it may", || {
         let field = "X-Request-Timeout-Ms: 1";
