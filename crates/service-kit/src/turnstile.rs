@@ -11,15 +11,19 @@
 //! patience steps back behind all others, or the queue would serve nobody in time. A part of each
 //! turn is theirs; those whose clients have hung up meanwhile are closed unread.
 
+mod queues;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+pub(crate) use queues::Seat;
+use queues::{Queues, Stage, TOO_LONG, Waiting};
 
 use crate::metrics::{Counters, Gauges, Label as _, Metrics, WorkerCounters, WorkerGauge};
 
@@ -35,12 +39,6 @@ const TURNS: std::ops::RangeInclusive<usize> = 8..=4096;
 /// A connection is accepted for so many sockets that are called. Clients that give up connect anew, and
 /// what is accepted costs as much as a request; what is not waits in the kernel and costs nothing.
 const CALLS_FOR_ACCEPT: usize = 16;
-
-/// Who waits longer steps back: half of what most clients wait.
-const TOO_LONG: Duration = Duration::from_millis(500);
-
-/// One of so many calls goes to those who stepped back, while there are others.
-const LATE_SHARE: usize = 4;
 
 crate::labels! {
     /// How a pause ended.
@@ -96,90 +94,6 @@ pub(crate) struct Turnstile {
     late: Cell<Duration>,
     paused: WorkerGauge,
     ended: WorkerCounters,
-}
-
-/// Both in the order of coming, and with no more than there are connections, but for some that ended.
-#[derive(Debug, Default)]
-struct Queues {
-    usual: VecDeque<Waiting>,
-    /// Of those who stepped back.
-    late: VecDeque<Waiting>,
-    /// What the late ones have to their credit, in parts of a call.
-    credit: usize,
-}
-
-impl Queues {
-    /// Has those who wait too long step back.
-    fn step_back(&mut self, now: Instant) {
-        while let Some(first) = self.usual.front()
-            && now.saturating_duration_since(first.since) > TOO_LONG
-            && let Some(first) = self.usual.pop_front()
-        {
-            self.late.push_back(first);
-        }
-    }
-
-    /// Who is next.
-    fn next(&mut self) -> Option<Waiting> {
-        if self.late.is_empty() || (self.credit < LATE_SHARE - 1 && !self.usual.is_empty()) {
-            self.credit += 1;
-            self.usual.pop_front()
-        } else {
-            self.credit = 0;
-            self.late.pop_front()
-        }
-    }
-
-    /// Forgets connections that ended, when they are the most.
-    fn tidy(&mut self, waiting: u64) {
-        let len = self.usual.len() + self.late.len();
-        if len >= 1024 && len as u64 >= 2 * waiting {
-            for queue in [&mut self.usual, &mut self.late] {
-                queue.retain(|waiting| waiting.seat.is_waiting());
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Waiting {
-    seat: Rc<Seat>,
-    since: Instant,
-}
-
-/// One connection's place.
-#[derive(Debug, Default)]
-pub(crate) struct Seat {
-    stage: Cell<Stage>,
-    waker: RefCell<Option<Waker>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
-    /// Reads when something comes.
-    #[default]
-    Free,
-    /// Something came and is not read.
-    Waiting,
-    /// May read.
-    Called,
-    /// Was just accepted: goes before the others once.
-    New,
-    /// The connection has ended.
-    Gone,
-}
-
-impl Seat {
-    /// Whether something came that is not read.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.stage.get() == Stage::Waiting
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
 }
 
 /// What a socket may do.
@@ -338,19 +252,15 @@ impl Turnstile {
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<Turn>> {
         match seat.stage.get() {
-            Stage::Free => {
+            Stage::Free | Stage::New => {
                 ready!(stream.poll_read_ready(context))?;
+                // One that was just accepted waits too, among the next: by then the kernel has told whether the
+                // client is still there.
                 self.wait(seat, context, Instant::now());
                 Poll::Pending
             }
             Stage::Waiting => {
                 *seat.waker.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            }
-            Stage::New => {
-                ready!(stream.poll_read_ready(context))?;
-                // Among the next: by then the kernel has told whether the client is still there.
-                self.wait(seat, context, Instant::now());
                 Poll::Pending
             }
             Stage::Called | Stage::Gone => {
@@ -394,9 +304,8 @@ impl Turnstile {
 
 /// Whether the client has closed, or shut its writing side, as far as the kernel has told.
 fn has_hung_up(stream: &TcpStream, context: &mut Context<'_>) -> bool {
-    let ready = pin!(stream.ready(Interest::READABLE));
-    let ready: Pin<&mut _> = ready;
-    matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    let ready = pin!(stream.ready(Interest::READABLE)).poll(context);
+    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
 }
 
 #[cfg(test)]

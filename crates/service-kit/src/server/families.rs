@@ -1,9 +1,8 @@
 //! What every service counts of its requests and connections.
 
 use crate::lag;
-use crate::metrics::Label as _;
 use crate::metrics::{
-    Counters, Durations, Gauges, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
+    Counters, Durations, Gauges, Label as _, Metrics, WorkerCounters, WorkerDurations, WorkerGauge,
 };
 use crate::respond::KitOutcome;
 use crate::turnstile::PauseMetrics;
