@@ -47,12 +47,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let workspace = Workspace::locate().await?;
     let tally = Check::prepare(&workspace, &options).await?.all().await?;
-    println!("\n{}", tally.closing_line());
-    Ok(if tally.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(tally.conclude())
 }
 
 /// The step of `cargo xtask test`.

@@ -1,5 +1,7 @@
 //! Summing up what `cargo test` prints.
 
+use std::process::ExitCode;
+
 /// The word a test prints first on a line when it could not run for lack of
 /// something outside, such as a database.
 pub(crate) const SKIPPED: &str = "SKIPPED:";
@@ -45,6 +47,16 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
+    }
+
+    /// Prints the closing line and gives what the process ends with: nothing tried is no success.
+    pub(crate) fn conclude(&self) -> ExitCode {
+        println!("\n{}", self.closing_line());
+        if self.failed == 0 && self.passed > 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 
     /// The closing line, which scripts read.

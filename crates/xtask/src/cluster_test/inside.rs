@@ -33,11 +33,5 @@ pub(super) async fn run(folder: &Path) -> Result<ExitCode> {
     tried?;
     platform.end().await;
 
-    let tally = checks.finish();
-    println!("\n{}", tally.closing_line());
-    Ok(if tally.failed == 0 && tally.passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(checks.finish().conclude())
 }

@@ -90,13 +90,7 @@ async fn build_and_check(options: &Options) -> Result<ExitCode> {
         run::check(&engine, &workspace, &mut checks).await?;
     }
     engine.remove().await;
-    let tally = checks.finish();
-    println!("\n{}", tally.closing_line());
-    Ok(if tally.failed == 0 && tally.passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(checks.finish().conclude())
 }
 
 /// The Debian folder: that of an earlier run, or a new one.

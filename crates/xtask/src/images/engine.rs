@@ -89,10 +89,14 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // Each fails where there is nothing to remove, which is fine. Blocking,
         // since nobody is left who could wait.
-        for arguments in [["rm", "--force", "--all"], ["rmi", "--force", "--all"]] {
-            let mut podman = self.podman();
-            let podman = podman.as_std_mut().args(arguments);
-            let _ = podman.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        // A build that was cut short leaves a working container, and its mounts, which only buildah knows of.
+        for (mut engine, arguments) in [
+            (self.podman(), ["rm", "--force", "--all"].as_slice()),
+            (self.buildah(), &["rm", "--all"]),
+            (self.podman(), &["rmi", "--force", "--all"]),
+        ] {
+            let engine = engine.as_std_mut().args(arguments);
+            let _ = engine.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         // The storage mounts itself for the sake of its own mounts.
         if let Some(umount) = find_program("umount") {
