@@ -97,6 +97,9 @@ enum Task {
     Charts(charts::Options),
     /// Try what docs/reliability.md promises for as long as it takes
     Torture(torture::Options),
+    /// Keep a processor busy, for `torture overload`
+    #[command(hide = true)]
+    Occupy(torture::overload::share::Occupy),
     /// Run a pinned check tool, such as helm or yamllint, fetching it first where it lacks
     Tool(tools::Options),
 }
@@ -142,6 +145,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,
             Task::Torture(options) => torture::run(options).await,
+            Task::Occupy(options) => torture::overload::share::occupy(&options),
             Task::Tool(options) => tools::run(options).await,
         }
     })

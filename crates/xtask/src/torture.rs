@@ -1,7 +1,7 @@
 //! `cargo xtask torture`: the promises of docs/reliability.md, tried for longer than a test run has
 //! time for. The suite holds the same tests in short; a variable makes them long.
 
-mod overload;
+pub(crate) mod overload;
 
 use std::process::ExitCode;
 use std::time::Duration;

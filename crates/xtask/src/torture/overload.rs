@@ -6,7 +6,7 @@
 //! connections that one request on each is more than the service can do in that second.
 
 mod delay;
-mod share;
+pub(crate) mod share;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,7 +37,9 @@ const QUIET: f64 = 0.5;
 /// How long a client waits for a reply.
 const PATIENCE: &str = "1s";
 /// Part of a processor that a service bound by it has, in percent.
-const PROCESSOR_PERCENT: u32 = 5;
+const PROCESSOR_PERCENT: u32 = 10;
+/// Connections at most: more than the services serve at a time is another test.
+const MOST_CONNECTIONS: f64 = 16_000.0;
 /// How much later the answers of the database arrive.
 const DATABASE_DELAY: Duration = Duration::from_millis(50);
 /// What the web tier may be busy, where the database is the limit.
@@ -268,7 +270,7 @@ impl Torture {
 )]
 fn connections(subject: Subject, most: f64) -> u32 {
     if subject.is_bound_by_processor() {
-        (most * 1.5).clamp(64.0, 8000.0) as u32
+        (most * 1.5).clamp(64.0, MOST_CONNECTIONS) as u32
     } else {
         2000
     }
@@ -342,10 +344,11 @@ impl Tested {
             .envs(settings.iter().copied())
             .stdout(output);
         let server = Server::listening(command, &program, address, "/readyz").await?;
-        let share = subject
-            .is_bound_by_processor()
-            .then(|| Share::hold(server.pid()?, PROCESSOR_PERCENT))
-            .transpose()?;
+        let share = if subject.is_bound_by_processor() {
+            Some(Share::leave(SERVER_CORE, PROCESSOR_PERCENT).await?)
+        } else {
+            None
+        };
         let scenario = match subject {
             Subject::Twitter => {
                 let corpus = torture.folder.join("twitter-misses.txt");
@@ -365,8 +368,8 @@ impl Tested {
     }
 
     async fn stop(self) {
-        self.server.stop().await;
         drop(self.share);
+        self.server.stop().await;
     }
 
     /// What it can do when nobody asks for more, in replies a second.
@@ -533,7 +536,7 @@ mod tests {
     #[test]
     fn there_are_more_connections_than_a_second_has_replies() {
         assert_eq!(connections(Subject::Blockchain, 1000.0), 1500);
-        assert_eq!(connections(Subject::Qrcode, 1e9), 8000);
+        assert_eq!(connections(Subject::Qrcode, 1e9), 16_000);
         assert_eq!(connections(Subject::Twitter, 2500.0), 2000);
     }
 }

@@ -1,62 +1,91 @@
-//! Holds a server to a part of a processor, so that a load tool on the same machine can ask for
-//! several times what it can do.
+//! Leaves a server a part of its processor, so that a load tool on the same machine can ask for several
+//! times what it can do.
+//!
+//! A quota of the kernel's would do it in lumps: it is looked at when a tick comes, so 5 % of a
+//! processor are 4 ms of every 80, and whoever is stopped for 76 ms is late however little is asked of
+//! it. Instead a process of real-time priority occupies the rest of each millisecond.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::env;
+use std::process::{ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
 
-/// Within which the kernel deals processor time out. Short, so that nobody waits long for the next
-/// part.
-const PERIOD_US: u32 = 20_000;
+use crate::child;
 
-/// Where the kernel shows its groups.
-const GROUPS: &str = "/sys/fs/cgroup";
+/// What is dealt out. Short against any time that a client or a service looks at.
+const PERIOD: Duration = Duration::from_millis(1);
 
-/// A control group of its own. Remove it when the server has ended.
+/// The kernel leaves others a twentieth of a processor, whatever those of real-time priority want, and
+/// takes it in one lump.
+const MOST_PERCENT: u32 = 94;
+
+/// It ends by itself then, whatever became of who started it.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// What the hidden command `occupy` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Occupy {
+    /// How much of each millisecond
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PERCENT)))]
+    percent: u32,
+}
+
+/// Keeps a processor busy for a part of each millisecond, until it is ended.
+#[expect(
+    clippy::unnecessary_wraps,
+    clippy::disallowed_methods,
+    reason = "as all tasks; and nothing else is to run on this thread"
+)]
+pub(crate) fn occupy(options: &Occupy) -> Result<ExitCode> {
+    let busy = PERIOD * options.percent / 100;
+    let begun = Instant::now();
+    let mut due = begun;
+    while begun.elapsed() < LONGEST {
+        while due.elapsed() < busy {
+            std::hint::spin_loop();
+        }
+        // From one start to the next, so that a late one does not shorten the others' part; one that is
+        // very late begins anew.
+        due += PERIOD;
+        let now = Instant::now();
+        if now > due + PERIOD {
+            due = now;
+        }
+        thread::sleep(due.saturating_duration_since(now));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is left of a processor while this lives.
 #[derive(Debug)]
 pub(super) struct Share {
-    folder: PathBuf,
+    _occupant: Child,
 }
 
 impl Share {
-    /// Holds a process, with all its threads, to so many percent of one processor.
-    pub(super) fn hold(pid: u32, percent: u32) -> Result<Self> {
-        let name = format!("tripod-{pid}");
-        let quota = PERIOD_US / 100 * percent;
-        let old = Path::new(GROUPS).join("cpu");
-        let (folder, limits) = if old.is_dir() {
-            let limits = vec![
-                ("cpu.cfs_period_us", PERIOD_US.to_string()),
-                ("cpu.cfs_quota_us", quota.to_string()),
-            ];
-            (old.join(name), limits)
-        } else {
-            let root = Path::new(GROUPS);
-            // Most often it is on already, and the limit below tells when it is not.
-            let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
-            let limits = vec![("cpu.max", format!("{quota} {PERIOD_US}"))];
-            (root.join(name), limits)
-        };
-        let shown = folder.display().to_string();
-        let advice = || {
-            format!(
-                "cannot hold the server to {percent} % of a processor by {shown}: this takes root, and control groups that may be written"
-            )
-        };
-        fs::create_dir(&folder).with_context(advice)?;
-        let share = Self { folder };
-        for (file, value) in limits {
-            fs::write(share.folder.join(file), value).with_context(advice)?;
-        }
-        fs::write(share.folder.join("cgroup.procs"), pid.to_string()).with_context(advice)?;
-        Ok(share)
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        // Fails while the server lives; an empty group costs nothing.
-        let _ = fs::remove_dir(&self.folder);
+    /// Leaves those on a processor so many percent of it.
+    pub(super) async fn leave(core: &str, percent: u32) -> Result<Self> {
+        let chrt = child::find_program("chrt").context("chrt is not installed (util-linux)")?;
+        let program = env::current_exe().context("cannot find this program")?;
+        let mut command: Command = child::tied_to_us(&chrt, "KILL");
+        command.args(["--fifo", "1", "taskset", "-c", core]);
+        command.arg(program).arg("occupy");
+        command.args(["--percent", &(100 - percent).to_string()]);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let mut occupant = command.spawn().context("cannot start chrt")?;
+        sleep(Duration::from_millis(300)).await;
+        ensure!(
+            occupant.try_wait()?.is_none(),
+            "cannot leave the server {percent} % of a processor: a process of real-time priority takes root, or \
+             `ulimit -r`"
+        );
+        Ok(Self {
+            _occupant: occupant,
+        })
     }
 }
