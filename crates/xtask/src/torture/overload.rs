@@ -34,6 +34,11 @@ use crate::workspace::Workspace;
 const MULTIPLES: [f64; 6] = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0];
 /// A load at which nothing has to wait.
 const QUIET: f64 = 0.5;
+/// Seconds at the beginning of each rate that do not count: opening thousands of connections at once costs
+/// as much as the replies of some seconds.
+const SETTLING: u32 = 4;
+/// Connections with which the most is measured at first.
+const FEW_CONNECTIONS: u32 = 256;
 /// How long a client waits for a reply.
 const PATIENCE: &str = "1s";
 /// Part of a processor that a service bound by it has, in percent.
@@ -49,7 +54,7 @@ const ADMIN_LIMIT_MS: f64 = 100.0;
 /// How late a refusal may be.
 const REFUSAL_LIMIT_MS: f64 = 50.0;
 /// When latency is as before after the load went back.
-const RECOVERY: u32 = 2;
+const RECOVERY: u64 = 2;
 /// Database of the twitter service.
 const DATABASE: &str = "tripod";
 
@@ -177,8 +182,13 @@ impl Torture {
     async fn curve(&mut self, subject: Subject, settings: &[(&str, &str)]) -> Result<()> {
         let tested = Tested::start(self, subject, settings).await?;
         let seconds = self.measure.seconds;
-        let most = tested.closed_loop(seconds).await?;
-        let connections = connections(subject, most);
+        let mut most = tested.closed_loop(FEW_CONNECTIONS, seconds).await?;
+        let mut connections = connections(subject, most);
+        if subject.is_bound_by_processor() {
+            // A request on one of thousands of connections costs more than on one of a few.
+            most = tested.closed_loop(connections, seconds).await?;
+            connections = self::connections(subject, most);
+        }
         console::say(&format!(
             "{most:.0} a second in closed loop; {connections} connections; load average {}",
             load_average().map_or_else(|| "unknown".to_owned(), |load| format!("{load:.1}")),
@@ -189,18 +199,19 @@ impl Torture {
             connections,
             seconds,
         };
-        let before = tested.storm(load(QUIET)).await?;
+        let quiet = Load {
+            connections: FEW_CONNECTIONS,
+            ..load(QUIET)
+        };
+        let before = tested.storm(quiet).await?;
         let mut points = Vec::new();
         for multiple in MULTIPLES {
             points.push(tested.storm(load(multiple)).await?);
+            // Thousands of connections end, which is not the next rate's to pay for.
+            sleep(Duration::from_secs(RECOVERY)).await;
         }
         // The time within which all is to be well again is not looked at.
-        let settling = Load {
-            seconds: RECOVERY,
-            ..load(QUIET)
-        };
-        tested.storm(settling).await?;
-        let after = tested.storm(load(QUIET)).await?;
+        let after = tested.storm(quiet).await?;
         show(&points);
         console::say(&format!(
             "quiet p99 {:.1} ms before, {:.1} ms {RECOVERY} s after the storm; at most {:.0} MiB",
@@ -373,10 +384,11 @@ impl Tested {
     }
 
     /// What it can do when nobody asks for more, in replies a second.
-    async fn closed_loop(&self, seconds: u32) -> Result<f64> {
-        let mut command = self.loadgen()?;
+    async fn closed_loop(&self, connections: u32, seconds: u32) -> Result<f64> {
+        let seconds = SETTLING + seconds;
+        let mut command = self.loadgen("1m")?;
         command
-            .args(["--closed", "--connections", "256"])
+            .args(["--closed", "--connections", &connections.to_string()])
             .args(["--duration", &format!("{seconds}s")]);
         let report = self.reported(command).await?;
         Ok(rates(&report, seconds)?.0)
@@ -384,8 +396,8 @@ impl Tested {
 
     /// A constant rate for some seconds.
     async fn storm(&self, load: Load) -> Result<Point> {
-        let Load { seconds, .. } = load;
-        let mut command = self.loadgen()?;
+        let seconds = SETTLING + load.seconds;
+        let mut command = self.loadgen(PATIENCE)?;
         command
             .args(["--rate", &format!("{:.0}", load.rate)])
             .args(["--connections", &load.connections.to_string()])
@@ -422,10 +434,10 @@ impl Tested {
         })
     }
 
-    fn loadgen(&self) -> Result<Command> {
+    fn loadgen(&self, patience: &str) -> Result<Command> {
         let mut command = pinned(&self.loadgen, LOAD_CORE)?;
         command
-            .args(["run", "--quiet", "--timeout", PATIENCE])
+            .args(["run", "--quiet", "--timeout", patience])
             .args(["--target", &format!("http://{}", self.server.address)])
             .args(["--scenario", &self.scenario])
             .arg("--json")
@@ -455,11 +467,14 @@ fn refusals_ms(log: &str) -> Vec<f64> {
     times
 }
 
-/// Right replies and refusals a second, between the first second and the end of the sending.
+/// Right replies and refusals a second, between the first seconds and the end of the sending.
 fn rates(report: &Value, seconds: u32) -> Result<(f64, f64)> {
     let timeline = report["total"]["timeline"].as_array();
     let timeline = timeline.context("loadgen's report has no timeline")?;
-    let whole = timeline.iter().take(seconds as usize).skip(1);
+    let whole = timeline
+        .iter()
+        .take(seconds as usize)
+        .skip(SETTLING as usize);
     let (mut good, mut count) = (0.0, 0.0_f64);
     for second in whole {
         let field = |name: &str| second[name].as_f64().unwrap_or(0.0);
@@ -517,12 +532,14 @@ mod tests {
         let report = json!({
             "elapsed_s": 5.0,
             "total": {
-                // The first warms up; what comes after the last send is not counted.
-                "timeline": [second(1, 1), second(100, 20), second(120, 20), second(900, 900)],
+                // The first settle; what comes after the last send is not counted.
+                "timeline": [
+                    second(1, 1), second(2, 0), second(0, 0), second(9, 9), second(100, 20), second(120, 20), second(900, 900),
+                ],
                 "statuses": { "503": 50 },
             },
         });
-        assert_eq!(rates(&report, 3).unwrap(), (90.0, 10.0));
+        assert_eq!(rates(&report, 6).unwrap(), (90.0, 10.0));
         assert!(rates(&json!({}), 3).is_err());
     }
 
