@@ -3,7 +3,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::error::DecodeError;
-use crate::layout::Cell;
+use crate::layout::{Pair, Turn, Version};
 use crate::matrix::{FIELD_SIDE, Field, Placement};
 use crate::message::Message;
 
@@ -43,34 +43,65 @@ impl Field {
             *to = from << placement.col();
         }
 
+        // Four programs, so that none asks for the turn at each pair.
         let version = placement.version();
-        let cells = version.turned_cells(placement.turn());
-        let (length, text) = cells.split_at(8);
-        let length = bits(&rows, length) as usize;
-        if length > version.capacity() {
-            return Err(DecodeError::MessageLength);
+        match placement.turn() {
+            Turn::Deg0 => text::<{ Turn::Deg0 as u8 }>(&rows, version),
+            Turn::Deg90 => text::<{ Turn::Deg90 as u8 }>(&rows, version),
+            Turn::Deg180 => text::<{ Turn::Deg180 as u8 }>(&rows, version),
+            Turn::Deg270 => text::<{ Turn::Deg270 as u8 }>(&rows, version),
         }
-        let mut message = Message::EMPTY;
-        for cells in text.chunks_exact(16).take(length) {
-            let [byte, check] = bits(&rows, cells).to_be_bytes();
-            if u32::from(check) != byte.count_ones() & 1 {
-                return Err(DecodeError::CheckByte);
-            }
-            message.push(byte).map_err(|_| DecodeError::Character)?;
-        }
-        Ok(message)
     }
 }
 
-/// Up to 16 cells as a number, the first one its most significant bit.
-#[inline]
-fn bits(rows: &[u32; FIELD_SIDE], cells: &[Cell]) -> u16 {
-    cells.iter().fold(0, |bits, cell| {
+/// The message of the symbol in the top-left corner, turned by `TURN`.
+fn text<const TURN: u8>(
+    rows: &[u32; FIELD_SIDE],
+    version: Version,
+) -> Result<Message, DecodeError> {
+    #[expect(clippy::indexing_slicing, reason = "known to the compiler")]
+    let turn = const { Turn::ALL[TURN as usize] };
+    let pairs = version.turned_pairs(turn);
+    let (length, text) = pairs.split_at(4);
+    let length = bits(rows, length, turn) as usize;
+    if length > version.capacity() {
+        return Err(DecodeError::MessageLength);
+    }
+    let mut message = Message::EMPTY;
+    for pairs in text.chunks_exact(8).take(length) {
+        let [byte, check] = bits(rows, pairs, turn).to_be_bytes();
+        if u32::from(check) != byte.count_ones() & 1 {
+            return Err(DecodeError::CheckByte);
+        }
+        message.push(byte).map_err(|_| DecodeError::Character)?;
+    }
+    Ok(message)
+}
+
+/// Up to eight pairs of cells as a number, the first one its most significant
+/// bits.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the turn must be known in the loop")]
+fn bits(rows: &[u32; FIELD_SIDE], pairs: &[Pair], turn: Turn) -> u16 {
+    let bits = pairs.iter().fold(0, |bits: u32, pair| {
         #[expect(clippy::indexing_slicing, reason = "a cell's row is 0..=31 by type")]
-        let row = rows[cell.row()];
-        let bit = (row << cell.col() >> 31) as u16;
-        bits << 1 | bit
-    })
+        let row = rows[pair.row()] << pair.col();
+        let two = if turn.is_sideways() {
+            #[expect(clippy::indexing_slicing, reason = "one of 0..=31 by the mask")]
+            let below = rows[pair.row().wrapping_add(1) & 31] << pair.col();
+            row >> 31 << 1 | below >> 31
+        } else {
+            row >> 30
+        };
+        bits << 2 | two
+    });
+    #[expect(clippy::cast_possible_truncation, reason = "eight pairs at most")]
+    let bits = bits as u16;
+    if turn.is_backwards() {
+        (bits & 0x5555) << 1 | bits >> 1 & 0x5555
+    } else {
+        bits
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +112,6 @@ fn bits(rows: &[u32; FIELD_SIDE], cells: &[Cell]) -> u16 {
 )]
 mod tests {
     use super::*;
-    use crate::layout::{Turn, Version};
     use crate::matrix::Symbol;
 
     #[test]

@@ -62,8 +62,8 @@ impl Version {
     }
 
     /// Where the length byte and the characters lie once the symbol is turned:
-    /// the first `8 + 16 * capacity` payload cells in fill order.
-    pub(crate) const fn turned_cells(self, turn: Turn) -> &'static [Cell] {
+    /// the first `8 + 16 * capacity` payload cells in fill order, two by two.
+    pub(crate) const fn turned_pairs(self, turn: Turn) -> &'static [Pair] {
         match self {
             Self::One => &TURNED_1[turn as usize],
             Self::Two => &TURNED_2[turn as usize],
@@ -151,6 +151,18 @@ impl Turn {
         }
     }
 
+    /// Whether the two cells of a pair, which lie side by side in the upright
+    /// symbol, lie one below the other.
+    pub(crate) const fn is_sideways(self) -> bool {
+        matches!(self, Self::Deg90 | Self::Deg270)
+    }
+
+    /// Whether the second cell of a pair in fill order has become the upper or
+    /// left one.
+    pub(crate) const fn is_backwards(self) -> bool {
+        matches!(self, Self::Deg0 | Self::Deg90)
+    }
+
     /// Where a cell of the upright square lands.
     pub(crate) const fn apply(self, row: usize, col: usize, side: usize) -> (usize, usize) {
         let last = side - 1;
@@ -184,6 +196,23 @@ impl Cell {
     }
 }
 
+/// Two cells side by side or one below the other: where the left or upper one
+/// lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair(Cell);
+
+impl Pair {
+    /// 0..=30, visibly so for the compiler.
+    pub(crate) const fn row(self) -> usize {
+        self.0.row()
+    }
+
+    /// 0..=31, visibly so for the compiler.
+    pub(crate) const fn col(self) -> usize {
+        self.0.col()
+    }
+}
+
 /// Side of a finder with its white edge.
 const CORNER: usize = 8;
 /// Row and column of the timing lines.
@@ -193,12 +222,12 @@ const PAYLOAD_2: usize = 370;
 
 static CELLS_1: [Cell; PAYLOAD_1] = fill_order(Version::One);
 static CELLS_2: [Cell; PAYLOAD_2] = fill_order(Version::Two);
-static TURNED_1: [[Cell; text_cells(Version::One)]; 4] = turned(Version::One, &CELLS_1);
-static TURNED_2: [[Cell; text_cells(Version::Two)]; 4] = turned(Version::Two, &CELLS_2);
+static TURNED_1: [[Pair; text_pairs(Version::One)]; 4] = turned(Version::One, &CELLS_1);
+static TURNED_2: [[Pair; text_pairs(Version::Two)]; 4] = turned(Version::Two, &CELLS_2);
 
-/// Cells of the length byte, the characters and their check bytes.
-const fn text_cells(version: Version) -> usize {
-    8 + 16 * version.capacity()
+/// Pairs of cells of the length byte, the characters and their check bytes.
+const fn text_pairs(version: Version) -> usize {
+    4 + 8 * version.capacity()
 }
 
 const fn distance(row: usize, col: usize, middle: usize) -> usize {
@@ -235,17 +264,32 @@ const fn fill_order<const N: usize>(version: Version) -> [Cell; N] {
     cells
 }
 
-const fn turned<const N: usize>(version: Version, cells: &[Cell]) -> [[Cell; N]; 4] {
-    let mut turned = [[Cell(0); N]; 4];
-    let mut turn = 0;
-    while turn < 4 {
+const fn turned<const N: usize>(version: Version, cells: &[Cell]) -> [[Pair; N]; 4] {
+    let mut turned = [[Pair(Cell(0)); N]; 4];
+    let mut at = 0;
+    while at < 4 {
+        let turn = Turn::ALL[at];
         let mut i = 0;
         while i < N {
-            let (row, col) = Turn::ALL[turn].apply(cells[i].row(), cells[i].col(), version.side());
-            turned[turn][i] = Cell::new(row, col);
+            // The fill order goes in pairs, each from right to left.
+            let (first, second) = (cells[2 * i], cells[2 * i + 1]);
+            let (front, back) = if turn.is_backwards() {
+                (second, first)
+            } else {
+                (first, second)
+            };
+            let (row, col) = turn.apply(front.row(), front.col(), version.side());
+            let (below, right) = if turn.is_sideways() {
+                (row + 1, col)
+            } else {
+                (row, col + 1)
+            };
+            let back = turn.apply(back.row(), back.col(), version.side());
+            assert!(back.0 == below && back.1 == right, "neighbours");
+            turned[at][i] = Pair(Cell::new(row, col));
             i += 1;
         }
-        turn += 1;
+        at += 1;
     }
     turned
 }

@@ -1,7 +1,7 @@
 //! Groups of 32 cells as text: `0x` and hex digits without leading zeros.
 //!
-//! Both directions handle the eight digits of a word at once, as the bytes of
-//! one `u64`, because this text is most of the work of a request.
+//! Both directions handle the eight digits of a word at once, and reading all
+//! words of an image, because this text is most of the work of a request.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -31,31 +31,15 @@ impl Field {
         }
         // Zeros behind the text: every look-ahead stays inside, and none of
         // them passes for a digit or a prefix.
-        let mut padded = [0; MAX_FIELD_TEXT_LEN + 2 * WORD_LEN];
+        let mut padded = [0; PADDED_LEN];
         let (head, _) = padded.split_at_mut(text.len());
         head.copy_from_slice(text);
-
-        let mut rows = MASK;
-        let mut rest = padded.as_slice();
-        let mut left = text.len();
-        for row in &mut rows {
-            if left == 0 {
-                return Err(DecodeError::WordCount);
-            }
-            let (value, len) = word(rest).ok_or(DecodeError::Word)?;
-            *row ^= value;
-            rest = rest.get(len..).ok_or(DecodeError::Word)?;
-            // A digit is never padding, so a word ends where the text does at
-            // the latest.
-            left = left.checked_sub(len).ok_or(DecodeError::Word)?;
+        let quick = digits(&padded, text.len()).and_then(|digits| values(&digits));
+        let mut rows = quick.map_or_else(|| words(text), Ok)?;
+        for (row, mask) in rows.iter_mut().zip(MASK) {
+            *row ^= mask;
         }
-        if left == 0 {
-            Ok(Self::new(rows))
-        } else if word(rest).is_some() {
-            Err(DecodeError::WordCount)
-        } else {
-            Err(DecodeError::Word)
-        }
+        Ok(Self::new(rows))
     }
 
     /// Appends the masked image to `out` as hex words: what a decode request
@@ -69,75 +53,125 @@ impl Field {
     }
 }
 
-/// Value and length of the word at the start of `text`, which continues for
-/// at least eleven bytes.
-#[inline]
-fn word(text: &[u8]) -> Option<(u32, usize)> {
-    let (prefix, behind) = text.split_first_chunk::<2>()?;
-    let (digits, behind) = behind.split_first_chunk::<8>()?;
-    if prefix != b"0x" {
-        return None;
-    }
-    let digits = u64::from_be_bytes(*digits);
-    let (value, valid) = hex_value(digits);
-    let next = behind.first().copied().unwrap_or(0);
-    if valid == EVERY << 7 && next != b'x' {
-        return Some((value, WORD_LEN));
-    }
-    // Shorter than eight digits, about one word in sixteen. Digits run up to
-    // the end of the text or into the `0` of the next prefix.
-    let run = (!valid & EVERY << 7).leading_zeros() / 8;
-    let behind_run = if run == 8 { next } else { byte_at(digits, run) };
-    let count = if behind_run == b'x' {
-        run.checked_sub(1)?
-    } else {
-        run
-    };
-    if count == 0 {
-        return None;
-    }
-    let value = value >> 4_u32.wrapping_mul(8_u32.wrapping_sub(count));
-    Some((value, 2_usize.wrapping_add(count as usize)))
-}
+/// The longest text, and room for a look at what would follow.
+const PADDED_LEN: usize = MAX_FIELD_TEXT_LEN + 2 * WORD_LEN;
 
 /// 1 in every byte.
 const EVERY: u64 = 0x0101_0101_0101_0101;
 
-/// Byte `index` of eight, the first one on top.
-fn byte_at(bytes: u64, index: u32) -> u8 {
-    bytes
-        .to_be_bytes()
-        .get(index as usize)
-        .copied()
-        .unwrap_or(0)
+/// What passes for the digits of all words, eight each, with zeros in front of
+/// short ones. `None` unless there are just as many words as there must be; also
+/// where several short words look like one of eight digits, of which some are
+/// none.
+fn digits(text: &[u8; PADDED_LEN], len: usize) -> Option<[[u8; 8]; FIELD_SIDE]> {
+    let mut all = [[b'0'; 8]; FIELD_SIDE];
+    let mut at = 0_usize;
+    for word in &mut all {
+        let [zero, x, digits @ .., next, behind] = text.get(at..)?.first_chunk::<12>()?;
+        if [*zero, *x] != *b"0x" {
+            return None;
+        }
+        *word = *digits;
+        if [*next, *behind] == *b"0x" {
+            at = at.wrapping_add(WORD_LEN);
+        } else {
+            // Shorter than eight digits, about one word in sixteen, or the last.
+            let count =
+                count(*digits, *next == b'x').or_else(|| len.checked_sub(at)?.checked_sub(2))?;
+            if !(1..=8).contains(&count) {
+                return None;
+            }
+            let bits = 8_usize.wrapping_sub(count).wrapping_mul(8) & 63;
+            let short = u64::from_be_bytes(*digits) >> bits;
+            let zeros = EVERY.wrapping_mul(u64::from(b'0')) & !(u64::MAX >> bits);
+            *word = (short | zeros).to_be_bytes();
+            at = at.wrapping_add(2).wrapping_add(count);
+        }
+    }
+    (at == len).then_some(all)
 }
 
-/// The value of eight hex digits, the first one in the top byte, and the top
-/// bit of every byte that really is a digit.
-///
-/// Nibbles of other bytes come out as anything.
+/// How many digits come before the next prefix, which begins a byte before the
+/// first `x`. `None` without one.
 #[inline]
-fn hex_value(text: u64) -> (u32, u64) {
-    let low = text & EVERY.wrapping_mul(0x7f);
-    let lower = low | EVERY.wrapping_mul(0x20);
-    let number = at_least(low, b'0') & !at_least(low, b'9' + 1);
-    let letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
-    let valid = (number | letter) & !text & EVERY << 7;
-    // `a` and `A` end in 1, and only letters have bit 6.
-    let ninth = low >> 6 & EVERY;
-    let nibbles = (low & EVERY.wrapping_mul(0x0f)).wrapping_add(ninth.wrapping_mul(9));
-    let pairs = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
-    let quads = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-    let value = (quads | quads >> 16) as u32;
-    (value, valid)
+fn count(digits: [u8; 8], is_ninth_x: bool) -> Option<usize> {
+    let digits = u64::from_be_bytes(digits) ^ EVERY.wrapping_mul(u64::from(b'x'));
+    // The top bit of each byte that is zero; a borrow makes no first one.
+    let low = (digits & EVERY.wrapping_mul(0x7f)).wrapping_add(EVERY.wrapping_mul(0x7f));
+    let found = !(low | digits) & EVERY << 7;
+    if found != 0 {
+        Some((found.leading_zeros() as usize / 8).wrapping_sub(1))
+    } else if is_ninth_x {
+        Some(7)
+    } else {
+        None
+    }
 }
 
-/// The top bit of each byte says whether its low seven bits reach `bound`.
-/// The top bit set beforehand keeps a borrow inside its byte.
-#[inline]
-fn at_least(low: u64, bound: u8) -> u64 {
-    (low | EVERY << 7).wrapping_sub(EVERY.wrapping_mul(u64::from(bound)))
+/// The values of words of eight digits. `None` when one of them is no digit.
+fn values(digits: &[[u8; 8]; FIELD_SIDE]) -> Option<[u32; FIELD_SIDE]> {
+    // One simple loop over all bytes, which compilers make into vectors.
+    let mut nibbles = [[0; 8]; FIELD_SIDE];
+    let mut odd = 0;
+    for (nibble, &byte) in nibbles
+        .as_flattened_mut()
+        .iter_mut()
+        .zip(digits.as_flattened())
+    {
+        let number = byte.wrapping_sub(b'0');
+        let letter = (byte | 0x20).wrapping_sub(b'a');
+        odd |= u8::from(number >= 10) & u8::from(letter >= 6);
+        *nibble = if number < 10 {
+            number
+        } else {
+            letter.wrapping_add(10)
+        };
+    }
+    (odd == 0).then(|| {
+        nibbles.map(|word| {
+            // The first one in the lowest byte, but of most weight.
+            let nibbles = u64::from_le_bytes(word);
+            let pairs = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
+            let quads = (pairs << 8 | pairs >> 16) & 0x0000_ffff_0000_ffff;
+            #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+            let value = (quads << 16 | quads >> 32) as u32;
+            value
+        })
+    })
+}
+
+/// The values of all words, one after the other: of the few images that need it,
+/// and what is wrong with texts that are none.
+#[cold]
+fn words(text: &[u8]) -> Result<[u32; FIELD_SIDE], DecodeError> {
+    let mut values = [0; FIELD_SIDE];
+    let mut rest = text;
+    for value in &mut values {
+        if rest.is_empty() {
+            return Err(DecodeError::WordCount);
+        }
+        (*value, rest) = word(rest).ok_or(DecodeError::Word)?;
+    }
+    if rest.is_empty() {
+        Ok(values)
+    } else if word(rest).is_some() {
+        Err(DecodeError::WordCount)
+    } else {
+        Err(DecodeError::Word)
+    }
+}
+
+/// The word at the start of a text, and what follows it.
+fn word(text: &[u8]) -> Option<(u32, &[u8])> {
+    let behind = text.strip_prefix(b"0x")?;
+    let is_digit = |byte: &&u8| byte.is_ascii_hexdigit();
+    let run = behind.iter().take_while(is_digit).count();
+    // Digits run up to the end of the text or into the `0` of the next prefix.
+    let is_prefix = behind.get(run) == Some(&b'x');
+    let count = run.saturating_sub(usize::from(is_prefix)).min(8);
+    let (digits, rest) = behind.split_at_checked(count)?;
+    let value = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+    Some((value, rest))
 }
 
 /// Appends the first `COUNT` groups, the last one shifted down by `SPARE`.
@@ -196,20 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn hex_value_knows_every_byte() {
+    fn every_byte_is_a_digit_or_not() {
         for byte in 0..=u8::MAX {
             for at in 0..8 {
-                let mut text = *b"00000000";
-                text[at] = byte;
-                let (value, valid) = hex_value(u64::from_be_bytes(text));
-                let bit = 0x80 << (8 * (7 - at));
-                match char::from(byte).to_digit(16) {
-                    Some(digit) => {
-                        assert_eq!(valid, EVERY << 7);
-                        assert_eq!(value, digit << (4 * (7 - at)));
-                    }
-                    None => assert_eq!(valid, (EVERY << 7) & !bit, "{byte:#04x} at {at}"),
-                }
+                let mut digits = [*b"00000000"; FIELD_SIDE];
+                digits[31][at] = byte;
+                let digit = char::from(byte).to_digit(16);
+                let value = values(&digits).map(|values| values[31]);
+                assert_eq!(
+                    value,
+                    digit.map(|digit| digit << (4 * (7 - at))),
+                    "{byte:#04x} at {at}"
+                );
             }
         }
     }
