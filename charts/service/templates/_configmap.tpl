@@ -10,8 +10,11 @@ SETTLE_MS: {{ mul 1000 (int $n.settle) | quote }}
 DRAIN_MS: {{ mul 1000 (int $v.drainSeconds) | quote }}
 KEEP_ALIVE_MS: {{ mul 1000 (int $n.keepAlive) | quote }}
 REQUEST_DEADLINE_MS: {{ mul 1000 (int $v.requestDeadlineSeconds) | quote }}
+SEND_DEADLINE_MS: {{ mul 1000 (int $v.sendDeadlineSeconds) | quote }}
 MAX_CONNECTIONS: {{ int $v.maxConnections | quote }}
 MAX_IN_FLIGHT: {{ int $v.maxInFlight | quote }}
+MIN_IN_FLIGHT: {{ int $v.minInFlight | quote }}
+PAUSE_READS_MS: {{ int $v.pauseReadsMs | quote }}
 LOG_LEVEL: {{ $v.logLevel | quote }}
 LOG_FORMAT: {{ $v.logFormat | quote }}
 {{- with include "service.tracing.values" . | fromYaml }}
