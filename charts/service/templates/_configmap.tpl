@@ -12,11 +12,14 @@ KEEP_ALIVE_MS: {{ mul 1000 (int $n.keepAlive) | quote }}
 REQUEST_DEADLINE_MS: {{ mul 1000 (int $v.requestDeadlineSeconds) | quote }}
 SEND_DEADLINE_MS: {{ mul 1000 (int $v.sendDeadlineSeconds) | quote }}
 MAX_CONNECTIONS: {{ int $v.maxConnections | quote }}
+CROWDED_IDLE_MS: {{ mul 1000 (int $v.crowdedIdleSeconds) | quote }}
 MAX_IN_FLIGHT: {{ int $v.maxInFlight | quote }}
 MIN_IN_FLIGHT: {{ int $v.minInFlight | quote }}
 PAUSE_READS_MS: {{ int $v.pauseReadsMs | quote }}
 LOG_LEVEL: {{ $v.logLevel | quote }}
 LOG_FORMAT: {{ $v.logFormat | quote }}
+ACCESS_LOG_SLOW_MS: {{ int $v.accessLog.slowMs | quote }}
+ACCESS_LOG_ONE_IN: {{ int $v.accessLog.oneIn | quote }}
 {{- with include "service.tracing.values" . | fromYaml }}
 {{- if .endpoint }}
 OTLP_ENDPOINT: {{ .endpoint | quote }}
@@ -39,11 +42,13 @@ DATABASE_PASSWORD_FILE: /etc/tripod/database/password
 DATABASE_CA_FILE: {{ printf "/etc/tripod/authorities/%s" .caKey | quote }}
 {{- end }}
 DATABASE_CONNECTIONS: {{ int .connections | quote }}
+DATABASE_KEYS_PER_QUERY: {{ int .keysPerQuery | quote }}
 DATABASE_WAIT_MS: {{ int .waitMs | quote }}
 DATABASE_CONNECT_MS: {{ int .connectMs | quote }}
 DATABASE_QUERY_MS: {{ int .queryMs | quote }}
 CACHE_MB: {{ int $v.cacheMb | quote }}
 CACHE_TTL_MS: {{ int64 $v.cacheTtlMs | quote }}
+CACHE_STALE_MS: {{ int64 $v.cacheStaleMs | quote }}
 {{- end }}
 {{- end -}}
 

@@ -10,6 +10,7 @@
 //! * `charts/*/tests/rules/*.yaml` are promtool's tests; each alert must fire
 //!   and stay silent in one ([`rules`]).
 //! * READMEs are generated from the values' comments ([`readme`]).
+//! * Every setting of a service is one that its chart can set ([`settings`]).
 
 mod cluster;
 mod lint;
@@ -17,6 +18,7 @@ mod pods;
 mod readme;
 mod render;
 mod rules;
+mod settings;
 mod suite;
 mod values;
 
@@ -130,6 +132,7 @@ impl Check {
         self.snapshots(&rendered)?;
         self.validate(&rendered).await?;
         self.pods(&rendered);
+        self.settings(&rendered)?;
         self.suites().await?;
         self.rules(&rendered).await?;
         self.lint(&rendered).await?;
