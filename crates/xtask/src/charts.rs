@@ -10,10 +10,12 @@
 //! * `charts/*/tests/rules/*.yaml` are promtool's tests; each alert must fire
 //!   and stay silent in one ([`rules`]).
 //! * READMEs are generated from the values' comments ([`readme`]).
-//! * Every setting of a service is one that its chart can set ([`settings`]).
+//! * Every setting of a service is one that its chart can set ([`settings`]),
+//!   every metric one that a dashboard or a rule asks for ([`metrics`]).
 
 mod cluster;
 mod lint;
+mod metrics;
 mod pods;
 mod readme;
 mod render;
@@ -133,6 +135,7 @@ impl Check {
         self.validate(&rendered).await?;
         self.pods(&rendered);
         self.settings(&rendered)?;
+        self.metrics(&rendered)?;
         self.suites().await?;
         self.rules(&rendered).await?;
         self.lint(&rendered).await?;
