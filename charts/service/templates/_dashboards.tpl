@@ -8,7 +8,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ include "service.fullname" . }}-dashboards
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
     {{- with .Values.monitoring.dashboardLabels }}

@@ -7,14 +7,14 @@
 {{- $attributes = append $attributes (printf "%s=%s" $key (get $b.attributes $key)) -}}
 {{- end -}}
 alb.ingress.kubernetes.io/target-type: ip
-alb.ingress.kubernetes.io/scheme: {{ $b.scheme }}
-alb.ingress.kubernetes.io/group.name: {{ $b.groupName }}
+alb.ingress.kubernetes.io/scheme: {{ $b.scheme | quote }}
+alb.ingress.kubernetes.io/group.name: {{ $b.groupName | quote }}
 alb.ingress.kubernetes.io/group.order: {{ int $b.groupOrder | quote }}
 {{- if $b.certificateArn }}
 alb.ingress.kubernetes.io/listen-ports: '[{"HTTP":80},{"HTTPS":443}]'
 alb.ingress.kubernetes.io/ssl-redirect: "443"
 alb.ingress.kubernetes.io/certificate-arn: {{ $b.certificateArn | quote }}
-alb.ingress.kubernetes.io/ssl-policy: {{ $b.sslPolicy }}
+alb.ingress.kubernetes.io/ssl-policy: {{ $b.sslPolicy | quote }}
 {{- else }}
 alb.ingress.kubernetes.io/listen-ports: '[{"HTTP":80}]'
 {{- end }}
@@ -42,8 +42,8 @@ alb.ingress.kubernetes.io/target-group-attributes: {{ printf "deregistration_del
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
   {{- if or $annotations $i.annotations }}
@@ -56,11 +56,11 @@ metadata:
     {{- end }}
   {{- end }}
 spec:
-  ingressClassName: {{ $i.className }}
+  ingressClassName: {{ $i.className | quote }}
   {{- with $i.tlsSecret }}
   tls:
     - hosts: [{{ $i.host | quote }}]
-      secretName: {{ . }}
+      secretName: {{ . | quote }}
   {{- end }}
   rules:
     - {{ with $i.host }}host: {{ . | quote }}
@@ -70,7 +70,7 @@ spec:
             pathType: Prefix
             backend:
               service:
-                name: {{ include "service.fullname" . }}
+                name: {{ include "service.fullname" . | quote }}
                 port:
                   name: http
 {{- end -}}

@@ -125,8 +125,8 @@ namespace="{{ .Release.Namespace }}",job="{{ include "service.fullname" . }}"
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
     {{- with .Values.monitoring.labels }}
