@@ -1,13 +1,19 @@
 {{/* Names and labels. */}}
 
+{{/*
+At most 50 characters, for the longest name made of it has eleven more and a label holds 63. The chart's name stays whole,
+because several charts may be in one release; of a long release's name a beginning stays and a digest of all of it.
+*/}}
 {{- define "service.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $end := ternary "" (printf "-%s" $name) (contains $name .Release.Name) -}}
+{{- $whole := printf "%s%s" .Release.Name $end -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else if le (len $whole) 50 -}}
+{{- $whole -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s%s" (.Release.Name | trunc (sub 43 (len $end) | int) | trimSuffix "-") (.Release.Name | sha256sum | trunc 6) $end -}}
 {{- end -}}
 {{- end -}}
 
