@@ -10,6 +10,9 @@
 {{- if not (include "service.teamId" .) -}}
 {{- $wrong = append $wrong "teamId is empty: every reply begins with it. Set teamId or, for all charts, global.teamId." -}}
 {{- end -}}
+{{- if gt (include "service.teamId" . | len) 64 -}}
+{{- $wrong = append $wrong (printf "teamId has %d bytes, of which the service takes 64. Set a shorter one." (include "service.teamId" . | len)) -}}
+{{- end -}}
 {{- if not (include "service.awsAccountId" .) -}}
 {{- $wrong = append $wrong "awsAccountId is empty: every reply begins with it. Set awsAccountId or, for all charts, global.awsAccountId, to 12 digits in quotes (with --set-string on a command line)." -}}
 {{- end -}}
@@ -25,6 +28,9 @@
 {{- end -}}
 {{- if lt (include "service.millicores" $v.resources.requests.cpu | int64) 10 -}}
 {{- $wrong = append $wrong (printf "resources.requests.cpu is %v: the autoscaler works with shares of it and the scheduler with the whole. Set at least 10m." $v.resources.requests.cpu) -}}
+{{- end -}}
+{{- if gt (int $n.workers) 1024 -}}
+{{- $wrong = append $wrong (printf "resources.requests.cpu is %v: rounded up it is the number of worker threads, of which the service takes 1024. Lower it, and have more pods." $v.resources.requests.cpu) -}}
 {{- end -}}
 {{- if gt (include "service.bytes" $v.resources.requests.memory | int64) (include "service.bytes" $v.resources.limits.memory | int64) -}}
 {{- $wrong = append $wrong (printf "resources.requests.memory (%v) is above resources.limits.memory (%v). Raise the limit or lower the request." $v.resources.requests.memory $v.resources.limits.memory) -}}
