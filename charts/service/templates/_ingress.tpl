@@ -1,5 +1,15 @@
 {{/* What the AWS Load Balancer Controller reads. Of those that a group must agree on, all come from loadBalancer. */}}
 {{- define "service.ingress.annotations" -}}
+{{- include "service.ingress.annotations.fixed" . -}}
+{{- if include "service.behindLoadBalancer" . -}}
+{{- with (include "service.loadBalancer.values" . | fromYaml).annotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Those of them that have a value of their own in loadBalancer, or none. */}}
+{{- define "service.ingress.annotations.fixed" -}}
 {{- if include "service.behindLoadBalancer" . -}}
 {{- $b := include "service.loadBalancer.values" . | fromYaml -}}
 {{- $attributes := list (printf "idle_timeout.timeout_seconds=%d" (int $b.idleTimeoutSeconds)) -}}
@@ -30,9 +40,6 @@ alb.ingress.kubernetes.io/unhealthy-threshold-count: "2"
 alb.ingress.kubernetes.io/success-codes: "200"
 alb.ingress.kubernetes.io/load-balancer-attributes: {{ join "," $attributes | quote }}
 alb.ingress.kubernetes.io/target-group-attributes: {{ printf "deregistration_delay.timeout_seconds=%d,load_balancing.algorithm.type=least_outstanding_requests" (int $b.deregistrationDelaySeconds) | quote }}
-{{- with $b.annotations }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 {{- end -}}
 

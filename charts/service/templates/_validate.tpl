@@ -38,10 +38,18 @@
 {{- if lt (include "service.bytes" $v.resources.limits.memory | int64) 16777216 -}}
 {{- $wrong = append $wrong (printf "resources.limits.memory is %v, with which the service cannot start. Set at least 16Mi." $v.resources.limits.memory) -}}
 {{- end -}}
-{{- $selector := include "service.labels" . | fromYaml -}}
-{{- range $key, $value := $v.podLabels -}}
-{{- if hasKey $selector $key -}}
-{{- $wrong = append $wrong (printf "podLabels may not set %s, which the chart sets itself. Take it out." $key) -}}
+{{- $labels := include "service.labels" . | fromYaml -}}
+{{- $given := dict "podLabels" $v.podLabels "monitoring.labels" $v.monitoring.labels "monitoring.dashboardLabels" $v.monitoring.dashboardLabels -}}
+{{- range $name := keys $given | sortAlpha -}}
+{{- range $key := keys (get $given $name) | sortAlpha -}}
+{{- if hasKey $labels $key -}}
+{{- $wrong = append $wrong (printf "%s may not set %s, which the chart sets itself. Take it out." $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "kubectl.kubernetes.io/default-container" "checksum/settings" -}}
+{{- if hasKey $v.podAnnotations $key -}}
+{{- $wrong = append $wrong (printf "podAnnotations may not set %s, which the chart sets itself. Take it out." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (not $v.serviceAccount.create) (gt (len $v.serviceAccount.annotations) 0) -}}
@@ -87,8 +95,14 @@
 {{- if and $ingress.tlsSecret (not $ingress.host) -}}
 {{- $wrong = append $wrong "ingress.tlsSecret needs ingress.host, the name that the certificate is for. Set both." -}}
 {{- end -}}
+{{- $others := include "service.ingress.annotations.fixed" . | fromYaml -}}
+{{- range $key := keys $balancer.annotations | sortAlpha -}}
+{{- if hasKey $others $key -}}
+{{- $wrong = append $wrong (printf "loadBalancer.annotations repeats %s, which the chart sets itself. Change the value of loadBalancer for it, or take it out." $key) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := include "service.ingress.annotations" . | fromYaml -}}
-{{- range $key, $value := $ingress.annotations -}}
+{{- range $key := keys $ingress.annotations | sortAlpha -}}
 {{- if hasKey $own $key -}}
 {{- $wrong = append $wrong (printf "ingress.annotations repeats %s, which the chart sets from loadBalancer. Change the value there." $key) -}}
 {{- end -}}
