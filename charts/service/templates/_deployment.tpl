@@ -80,7 +80,7 @@ spec:
       labels:
         {{- include "service.selector" . | nindent 8 }}
         app.kubernetes.io/part-of: tripod
-        app.kubernetes.io/version: {{ include "service.imageTag" . | quote }}
+        app.kubernetes.io/version: {{ include "service.version" . | quote }}
         {{- with $v.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

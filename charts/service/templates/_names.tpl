@@ -31,7 +31,7 @@ app.kubernetes.io/component: service
 
 {{- define "service.commonLabels" -}}
 app.kubernetes.io/part-of: tripod
-app.kubernetes.io/version: {{ include "service.imageTag" . | quote }}
+app.kubernetes.io/version: {{ include "service.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
@@ -63,6 +63,11 @@ default
 {{- define "service.imageTag" -}}
 {{- $global := include "service.global" (list . "image") | fromYaml -}}
 {{- coalesce $global.tag .Values.image.tag .Chart.AppVersion | toString -}}
+{{- end -}}
+
+{{/* The tag as a label, which is shorter than a tag may be and begins and ends with a letter or digit. */}}
+{{- define "service.version" -}}
+{{- include "service.imageTag" . | regexFind "[A-Za-z0-9].*" | trunc 63 | regexFind "^.*[A-Za-z0-9]" | default "none" -}}
 {{- end -}}
 
 {{/* Takes a list: context, repository, tag, digest. */}}
