@@ -126,6 +126,9 @@
 {{- end -}}
 {{- $_ := set $seen $item.name "" -}}
 {{- end -}}
+{{- if and $ingress.enabled $v.networkPolicy.enabled (not $v.networkPolicy.loadBalancerCidrs) (not $v.networkPolicy.extraIngress) -}}
+{{- $wrong = append $wrong "networkPolicy.loadBalancerCidrs is empty: what the Ingress sends could not reach the pods. Name the subnets of the load balancer, or the controller's pods in networkPolicy.extraIngress." -}}
+{{- end -}}
 {{- $tracing := include "service.tracing.values" . | fromYaml -}}
 {{- if and $tracing.endpoint (not $tracing.namespace) $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
 {{- $wrong = append $wrong "tracing.endpoint is set, but networkPolicy lets no traces out. Set tracing.namespace to that of the collector's pods or, for one outside the cluster, add it to networkPolicy.extraEgress." -}}
@@ -174,6 +177,9 @@
 {{- end -}}
 {{- if and (not $d.urlKey) (not $d.host) -}}
 {{- $wrong = append $wrong "database.host is empty. Set it to the server's name, or database.urlKey to the key of the existing secret that holds the whole address." -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.databaseCidrs) (not $v.networkPolicy.extraEgress) -}}
+{{- $wrong = append $wrong "networkPolicy.databaseCidrs is empty: the database could not be reached. Name its subnets, or its pods in networkPolicy.extraEgress." -}}
 {{- end -}}
 {{- if and $d.caConfigMap $d.caSecret -}}
 {{- $wrong = append $wrong "database.caConfigMap and database.caSecret are both set. Keep one." -}}
