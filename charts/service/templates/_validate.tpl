@@ -26,6 +26,9 @@
 {{- if and (ne $v.autoscaling.mode "fixed") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- $wrong = append $wrong (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d). Raise the one or lower the other." (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- end -}}
+{{- if and (eq $v.autoscaling.mode "hpa") (gt (int $v.autoscaling.inFlightPerPod) (int $v.maxInFlight)) -}}
+{{- $wrong = append $wrong (printf "autoscaling.inFlightPerPod (%d) is above maxInFlight (%d): pods would refuse requests before there are more of them. Lower the one or raise the other." (int $v.autoscaling.inFlightPerPod) (int $v.maxInFlight)) -}}
+{{- end -}}
 {{- if lt (include "service.millicores" $v.resources.requests.cpu | int64) 10 -}}
 {{- $wrong = append $wrong (printf "resources.requests.cpu is %v: the autoscaler works with shares of it and the scheduler with the whole. Set at least 10m." $v.resources.requests.cpu) -}}
 {{- end -}}
