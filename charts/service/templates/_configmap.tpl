@@ -16,7 +16,8 @@ CROWDED_IDLE_MS: {{ mul 1000 (int $v.crowdedIdleSeconds) | quote }}
 MAX_IN_FLIGHT: {{ int $v.maxInFlight | quote }}
 MIN_IN_FLIGHT: {{ int $v.minInFlight | quote }}
 PAUSE_READS_MS: {{ int $v.pauseReadsMs | quote }}
-LOG_LEVEL: {{ $v.logLevel | quote }}
+{{- /* YAML takes a bare off for false. */}}
+LOG_LEVEL: {{ $v.logLevel | default "off" | quote }}
 LOG_FORMAT: {{ $v.logFormat | quote }}
 ACCESS_LOG_SLOW_MS: {{ int $v.accessLog.slowMs | quote }}
 ACCESS_LOG_ONE_IN: {{ int $v.accessLog.oneIn | quote }}

@@ -33,7 +33,8 @@ httpGet:
 {{- define "service.spread" -}}
 {{- $context := . -}}
 {{- range $key, $when := dict "topology.kubernetes.io/zone" .Values.spread.zone "kubernetes.io/hostname" .Values.spread.host }}
-{{- if ne $when "off" }}
+{{- /* YAML takes a bare off for false. */}}
+{{- if and $when (ne $when "off") }}
 - topologyKey: {{ $key }}
   maxSkew: 1
   whenUnsatisfiable: {{ $when }}

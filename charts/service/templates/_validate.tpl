@@ -118,6 +118,9 @@
 {{- end -}}
 
 {{- /* Variables. */ -}}
+{{- if eq (toString $v.logLevel) "true" -}}
+{{- $wrong = append $wrong "logLevel is true, which YAML makes of a bare on or yes. Set error, warn, info, debug, trace or off." -}}
+{{- end -}}
 {{- $settings := include "service.settings" . | fromYaml -}}
 {{- $seen := dict "WORKERS" "" "DATABASE_URL" "" -}}
 {{- range $item := $v.extraEnv -}}
