@@ -4,8 +4,9 @@
 {{- $n := include "service.numbers" . | fromYaml -}}
 TEAM_ID: {{ include "service.teamId" . | quote }}
 AWS_ACCOUNT_ID: {{ include "service.awsAccountId" . | quote }}
-LISTEN_ADDR: "0.0.0.0:8080"
-ADMIN_ADDR: "0.0.0.0:9090"
+{{- $ip := ternary "[::]" $v.listenIp (eq $v.listenIp "::") }}
+LISTEN_ADDR: {{ printf "%s:8080" $ip | quote }}
+ADMIN_ADDR: {{ printf "%s:9090" $ip | quote }}
 SETTLE_MS: {{ mul 1000 (int $n.settle) | quote }}
 DRAIN_MS: {{ mul 1000 (int $v.drainSeconds) | quote }}
 KEEP_ALIVE_MS: {{ mul 1000 (int $n.keepAlive) | quote }}
@@ -36,7 +37,10 @@ AUTH_TIMEOUT_MS: {{ int $v.authTimeoutMs | quote }}
 {{- end }}
 {{- with $v.database }}
 {{- if not .urlKey }}
-DATABASE_URL: {{ printf "mysql://%s@%s:%d/%s?ssl-mode=%s" .user .host (int .port) .name .sslMode | quote }}
+{{- $port := int .port }}
+{{- $hosts := list }}
+{{- range prepend .fallbackHosts .host }}{{ $hosts = append $hosts (printf "%s:%d" . $port) }}{{ end }}
+DATABASE_URL: {{ printf "mysql://%s@%s/%s?ssl-mode=%s" .user (join "," $hosts) .name .sslMode | quote }}
 DATABASE_PASSWORD_FILE: /etc/tripod/database/password
 {{- end }}
 {{- if or .caConfigMap .caSecret }}

@@ -187,6 +187,12 @@
 {{- if and $v.networkPolicy.enabled (not $v.networkPolicy.databaseCidrs) (not $v.networkPolicy.extraEgress) -}}
 {{- $wrong = append $wrong "networkPolicy.databaseCidrs is empty: the database could not be reached. Name its subnets, or its pods in networkPolicy.extraEgress." -}}
 {{- end -}}
+{{- if and $d.urlKey $d.fallbackHosts -}}
+{{- $wrong = append $wrong "database.urlKey names a whole address, with which database.fallbackHosts are not used. Take one out, or list the hosts in the address." -}}
+{{- end -}}
+{{- if has $d.host $d.fallbackHosts -}}
+{{- $wrong = append $wrong (printf "database.fallbackHosts repeats database.host (%s). Take it out." $d.host) -}}
+{{- end -}}
 {{- if and $d.caConfigMap $d.caSecret -}}
 {{- $wrong = append $wrong "database.caConfigMap and database.caSecret are both set. Keep one." -}}
 {{- end -}}
