@@ -33,7 +33,8 @@ httpGet:
 {{- define "service.spread" -}}
 {{- $context := . -}}
 {{- range $key, $when := dict "topology.kubernetes.io/zone" .Values.spread.zone "kubernetes.io/hostname" .Values.spread.host }}
-{{- if ne $when "off" }}
+{{- /* YAML takes a bare off for false. */}}
+{{- if and $when (ne $when "off") }}
 - topologyKey: {{ $key }}
   maxSkew: 1
   whenUnsatisfiable: {{ $when }}
@@ -55,8 +56,8 @@ httpGet:
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
 spec:
@@ -80,19 +81,19 @@ spec:
       labels:
         {{- include "service.selector" . | nindent 8 }}
         app.kubernetes.io/part-of: tripod
-        app.kubernetes.io/version: {{ include "service.imageTag" . | quote }}
+        app.kubernetes.io/version: {{ include "service.version" . | quote }}
         {{- with $v.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       annotations:
         kubectl.kubernetes.io/default-container: service
         # New settings restart the pods.
-        checksum/settings: {{ include "service.settings" . | sha256sum }}
+        checksum/settings: {{ include "service.settings" . | sha256sum | quote }}
         {{- with $v.podAnnotations }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
     spec:
-      serviceAccountName: {{ include "service.serviceAccountName" . }}
+      serviceAccountName: {{ include "service.serviceAccountName" . | quote }}
       automountServiceAccountToken: false
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ int $n.grace }}
@@ -101,11 +102,11 @@ spec:
       {{- with $v.imagePullSecrets }}
       imagePullSecrets:
         {{- range . }}
-        - name: {{ . }}
+        - name: {{ . | quote }}
         {{- end }}
       {{- end }}
       {{- with $v.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       {{- if or $v.architecture $v.nodeSelector }}
       nodeSelector:
@@ -157,8 +158,8 @@ spec:
             - name: DATABASE_URL
               valueFrom:
                 secretKeyRef:
-                  name: {{ .existingSecret }}
-                  key: {{ .urlKey }}
+                  name: {{ .existingSecret | quote }}
+                  key: {{ .urlKey | quote }}
             {{- end }}
             {{- end }}
             {{- with $v.extraEnv }}
@@ -226,27 +227,27 @@ spec:
 {{- if not .urlKey }}
 - name: database
   secret:
-    secretName: {{ include "service.databaseSecret" $context }}
+    secretName: {{ include "service.databaseSecret" $context | quote }}
     defaultMode: 0440
     items:
-      - key: {{ .passwordKey }}
+      - key: {{ .passwordKey | quote }}
         path: password
 {{- end }}
 {{- if .caConfigMap }}
 - name: authorities
   configMap:
-    name: {{ .caConfigMap }}
+    name: {{ .caConfigMap | quote }}
     items:
-      - key: {{ .caKey }}
-        path: {{ .caKey }}
+      - key: {{ .caKey | quote }}
+        path: {{ .caKey | quote }}
 {{- else if .caSecret }}
 - name: authorities
   secret:
-    secretName: {{ .caSecret }}
+    secretName: {{ .caSecret | quote }}
     defaultMode: 0440
     items:
-      - key: {{ .caKey }}
-        path: {{ .caKey }}
+      - key: {{ .caKey | quote }}
+        path: {{ .caKey | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -3,15 +3,15 @@
 apiVersion: {{ ternary "autoscaling/v2" "autoscaling/v2beta2" (eq (include "service.since" (list . "1.23")) "yes") }}
 kind: HorizontalPodAutoscaler
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1
     kind: Deployment
-    name: {{ include "service.fullname" . }}
+    name: {{ include "service.fullname" . | quote }}
   minReplicas: {{ int $a.minReplicas }}
   maxReplicas: {{ int $a.maxReplicas }}
   metrics:

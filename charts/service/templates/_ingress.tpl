@@ -1,5 +1,15 @@
 {{/* What the AWS Load Balancer Controller reads. Of those that a group must agree on, all come from loadBalancer. */}}
 {{- define "service.ingress.annotations" -}}
+{{- include "service.ingress.annotations.fixed" . -}}
+{{- if include "service.behindLoadBalancer" . -}}
+{{- with (include "service.loadBalancer.values" . | fromYaml).annotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Those of them that have a value of their own in loadBalancer, or none. */}}
+{{- define "service.ingress.annotations.fixed" -}}
 {{- if include "service.behindLoadBalancer" . -}}
 {{- $b := include "service.loadBalancer.values" . | fromYaml -}}
 {{- $attributes := list (printf "idle_timeout.timeout_seconds=%d" (int $b.idleTimeoutSeconds)) -}}
@@ -7,14 +17,14 @@
 {{- $attributes = append $attributes (printf "%s=%s" $key (get $b.attributes $key)) -}}
 {{- end -}}
 alb.ingress.kubernetes.io/target-type: ip
-alb.ingress.kubernetes.io/scheme: {{ $b.scheme }}
-alb.ingress.kubernetes.io/group.name: {{ $b.groupName }}
+alb.ingress.kubernetes.io/scheme: {{ $b.scheme | quote }}
+alb.ingress.kubernetes.io/group.name: {{ $b.groupName | quote }}
 alb.ingress.kubernetes.io/group.order: {{ int $b.groupOrder | quote }}
 {{- if $b.certificateArn }}
 alb.ingress.kubernetes.io/listen-ports: '[{"HTTP":80},{"HTTPS":443}]'
 alb.ingress.kubernetes.io/ssl-redirect: "443"
 alb.ingress.kubernetes.io/certificate-arn: {{ $b.certificateArn | quote }}
-alb.ingress.kubernetes.io/ssl-policy: {{ $b.sslPolicy }}
+alb.ingress.kubernetes.io/ssl-policy: {{ $b.sslPolicy | quote }}
 {{- else }}
 alb.ingress.kubernetes.io/listen-ports: '[{"HTTP":80}]'
 {{- end }}
@@ -30,9 +40,6 @@ alb.ingress.kubernetes.io/unhealthy-threshold-count: "2"
 alb.ingress.kubernetes.io/success-codes: "200"
 alb.ingress.kubernetes.io/load-balancer-attributes: {{ join "," $attributes | quote }}
 alb.ingress.kubernetes.io/target-group-attributes: {{ printf "deregistration_delay.timeout_seconds=%d,load_balancing.algorithm.type=least_outstanding_requests" (int $b.deregistrationDelaySeconds) | quote }}
-{{- with $b.annotations }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -42,8 +49,8 @@ alb.ingress.kubernetes.io/target-group-attributes: {{ printf "deregistration_del
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
   {{- if or $annotations $i.annotations }}
@@ -56,11 +63,11 @@ metadata:
     {{- end }}
   {{- end }}
 spec:
-  ingressClassName: {{ $i.className }}
+  ingressClassName: {{ $i.className | quote }}
   {{- with $i.tlsSecret }}
   tls:
     - hosts: [{{ $i.host | quote }}]
-      secretName: {{ . }}
+      secretName: {{ . | quote }}
   {{- end }}
   rules:
     - {{ with $i.host }}host: {{ . | quote }}
@@ -70,7 +77,7 @@ spec:
             pathType: Prefix
             backend:
               service:
-                name: {{ include "service.fullname" . }}
+                name: {{ include "service.fullname" . | quote }}
                 port:
                   name: http
 {{- end -}}

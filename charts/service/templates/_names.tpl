@@ -1,13 +1,19 @@
 {{/* Names and labels. */}}
 
+{{/*
+At most 50 characters, for the longest name made of it has eleven more and a label holds 63. The chart's name stays whole,
+because several charts may be in one release; of a long release's name a beginning stays and a digest of all of it.
+*/}}
 {{- define "service.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $end := ternary "" (printf "-%s" $name) (contains $name .Release.Name) -}}
+{{- $whole := printf "%s%s" .Release.Name $end -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else if le (len $whole) 50 -}}
+{{- $whole -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s%s" (.Release.Name | trunc (sub 43 (len $end) | int) | trimSuffix "-") (.Release.Name | sha256sum | trunc 6) $end -}}
 {{- end -}}
 {{- end -}}
 
@@ -25,7 +31,7 @@ app.kubernetes.io/component: service
 
 {{- define "service.commonLabels" -}}
 app.kubernetes.io/part-of: tripod
-app.kubernetes.io/version: {{ include "service.imageTag" . | quote }}
+app.kubernetes.io/version: {{ include "service.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
@@ -57,6 +63,11 @@ default
 {{- define "service.imageTag" -}}
 {{- $global := include "service.global" (list . "image") | fromYaml -}}
 {{- coalesce $global.tag .Values.image.tag .Chart.AppVersion | toString -}}
+{{- end -}}
+
+{{/* The tag as a label, which is shorter than a tag may be and begins and ends with a letter or digit. */}}
+{{- define "service.version" -}}
+{{- include "service.imageTag" . | regexFind "[A-Za-z0-9].*" | trunc 63 | regexFind "^.*[A-Za-z0-9]" | default "none" -}}
 {{- end -}}
 
 {{/* Takes a list: context, repository, tag, digest. */}}

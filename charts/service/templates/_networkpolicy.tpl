@@ -23,8 +23,8 @@
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
 spec:
@@ -37,7 +37,7 @@ spec:
     - from:
         {{- range $p.loadBalancerCidrs }}
         - ipBlock:
-            cidr: {{ . }}
+            cidr: {{ . | quote }}
         {{- end }}
       ports:
         - port: http
@@ -46,7 +46,7 @@ spec:
     - from:
         - namespaceSelector:
             matchLabels:
-              kubernetes.io/metadata.name: {{ $p.monitoringNamespace }}
+              kubernetes.io/metadata.name: {{ $p.monitoringNamespace | quote }}
       ports:
         - port: admin
           protocol: TCP
@@ -70,7 +70,7 @@ spec:
     - to:
         {{- range $p.databaseCidrs }}
         - ipBlock:
-            cidr: {{ . }}
+            cidr: {{ . | quote }}
         {{- end }}
       ports:
         - port: {{ int .port }}
@@ -81,7 +81,7 @@ spec:
     - to:
         - namespaceSelector:
             matchLabels:
-              kubernetes.io/metadata.name: {{ $tracing.namespace }}
+              kubernetes.io/metadata.name: {{ $tracing.namespace | quote }}
       ports:
         - port: {{ regexFind ":[0-9]+$" (index (splitList "/" $tracing.endpoint) 2) | trimPrefix ":" | default "4318" | int }}
           protocol: TCP
@@ -100,7 +100,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: {{ include "service.fullname" . }}-smoke
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.smokeTest.selector" . | nindent 4 }}
     {{- include "service.commonLabels" . | nindent 4 }}

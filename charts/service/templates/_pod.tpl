@@ -11,7 +11,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   name: {{ include "service.fullname" . }}-smoke
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.smokeTest.selector" . | nindent 4 }}
     {{- include "service.commonLabels" . | nindent 4 }}
@@ -22,7 +22,7 @@ spec:
   restartPolicy: Never
   # Meshes and controllers may hold the first connections back for a moment; a test that hangs must end.
   activeDeadlineSeconds: 120
-  serviceAccountName: {{ include "service.serviceAccountName" . }}
+  serviceAccountName: {{ include "service.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   securityContext:
@@ -30,7 +30,7 @@ spec:
   {{- with .Values.imagePullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   {{- if or .Values.architecture .Values.nodeSelector }}

@@ -3,8 +3,8 @@
 apiVersion: {{ ternary "policy/v1" "policy/v1beta1" (eq (include "service.since" (list . "1.21")) "yes") }}
 kind: PodDisruptionBudget
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
 spec:

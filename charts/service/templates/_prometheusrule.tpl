@@ -89,6 +89,9 @@ namespace="{{ .Release.Namespace }}",job="{{ include "service.fullname" . }}"
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodInFlightHigh" "for" "5m" "severity" "page" "summary" (printf "%s: %s has %s of the requests in hand that it may have." $s $pod $percent) "expr" (printf "%s_requests_in_flight{%s} / %d > 0.8" $s $job (int .Values.maxInFlight))) | nindent 4 }}
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodConnectionsHigh" "for" "5m" "severity" "ticket" "summary" (printf "%s: %s has %s of the connections that it may have." $s $pod $percent) "expr" (printf "%s_connections{%s} / %d > 0.8" $s $job (int .Values.maxConnections))) | nindent 4 }}
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodShedding" "for" "5m" "severity" "page" "summary" (printf "%s: %s of the requests are refused because too many are in hand." $s $percent) "expr" (printf "sum by (namespace, job) (rate(%s_requests_total{%s,outcome=~\"busy|image_busy|shed\"}[5m]))\n/\nsum by (namespace, job) (rate(%s_requests_total{%s,outcome!=\"probe\"}[5m]))\n> 0.01" $s $job $s $job)) | nindent 4 }}
+    {{- include "service.rules.alert" (dict "root" . "alert" "TripodReadsPaused" "for" "10m" "severity" "ticket" "summary" (printf "%s: the workers of %s are too busy to read all connections, for ten minutes now." $s $pod) "expr" (printf "quantile_over_time(0.5, %s_reads_paused{%s}[5m]) > 0" $s $job)) | nindent 4 }}
+    {{- $hungUp := printf "sum by (namespace, job) (rate(%s_read_pauses_total{%s,end=\"hung_up\"}[5m]))" $s $job }}
+    {{- include "service.rules.alert" (dict "root" . "alert" "TripodClientsGiveUp" "for" "5m" "severity" "page" "summary" (printf "%s: %s of the clients hang up before their request is read." $s $percent) "expr" (printf "%s\n/\n(\n  %s\n  +\n  sum by (namespace, job) (rate(%s_requests_total{%s,outcome!=\"probe\"}[5m]))\n)\n> 0.01" $hungUp $hungUp $s $job)) | nindent 4 }}
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodPanic" "severity" "ticket" "summary" (printf "%s: %s lost a request to a panic." $s $pod) "expr" (printf "increase(%s_requests_total{%s,outcome=\"panic\"}[15m]) > 0" $s $job)) | nindent 4 }}
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodRestarts" "severity" "page" "summary" (printf "%s: %s was restarted more than twice in an hour." $s $pod) "expr" (printf "increase(kube_pod_container_status_restarts_total{%s,container=\"service\"}[1h]) > 2" $pods)) | nindent 4 }}
     {{- include "service.rules.alert" (dict "root" . "alert" "TripodOutOfMemory" "severity" "ticket" "summary" (printf "%s: %s was killed because it used more memory than its limit." $s $pod) "expr" (printf "kube_pod_container_status_last_terminated_reason{%s,container=\"service\",reason=\"OOMKilled\"} == 1\nand on (namespace, pod, container)\nincrease(kube_pod_container_status_restarts_total{%s,container=\"service\"}[1h]) > 0" $pods $pods)) | nindent 4 }}
@@ -122,8 +125,8 @@ namespace="{{ .Release.Namespace }}",job="{{ include "service.fullname" . }}"
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
     {{- with .Values.monitoring.labels }}

@@ -2,8 +2,8 @@
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
-  name: {{ include "service.fullname" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "service.fullname" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
     {{- with .Values.monitoring.labels }}
@@ -14,7 +14,7 @@ spec:
     matchLabels:
       {{- include "service.selector" . | nindent 6 }}
   namespaceSelector:
-    matchNames: [{{ .Release.Namespace }}]
+    matchNames: [{{ .Release.Namespace | quote }}]
   endpoints:
     - port: admin
       path: /metrics
@@ -25,5 +25,5 @@ spec:
       relabelings:
         # Rules and dashboards select by this name and the namespace.
         - targetLabel: job
-          replacement: {{ include "service.fullname" . }}
+          replacement: {{ include "service.fullname" . | quote }}
 {{- end -}}

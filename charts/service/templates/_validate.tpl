@@ -10,6 +10,9 @@
 {{- if not (include "service.teamId" .) -}}
 {{- $wrong = append $wrong "teamId is empty: every reply begins with it. Set teamId or, for all charts, global.teamId." -}}
 {{- end -}}
+{{- if gt (include "service.teamId" . | len) 64 -}}
+{{- $wrong = append $wrong (printf "teamId has %d bytes, of which the service takes 64. Set a shorter one." (include "service.teamId" . | len)) -}}
+{{- end -}}
 {{- if not (include "service.awsAccountId" .) -}}
 {{- $wrong = append $wrong "awsAccountId is empty: every reply begins with it. Set awsAccountId or, for all charts, global.awsAccountId, to 12 digits in quotes (with --set-string on a command line)." -}}
 {{- end -}}
@@ -23,8 +26,14 @@
 {{- if and (ne $v.autoscaling.mode "fixed") (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- $wrong = append $wrong (printf "autoscaling.minReplicas (%d) is above autoscaling.maxReplicas (%d). Raise the one or lower the other." (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- end -}}
+{{- if and (eq $v.autoscaling.mode "hpa") (gt (int $v.autoscaling.inFlightPerPod) (int $v.maxInFlight)) -}}
+{{- $wrong = append $wrong (printf "autoscaling.inFlightPerPod (%d) is above maxInFlight (%d): pods would refuse requests before there are more of them. Lower the one or raise the other." (int $v.autoscaling.inFlightPerPod) (int $v.maxInFlight)) -}}
+{{- end -}}
 {{- if lt (include "service.millicores" $v.resources.requests.cpu | int64) 10 -}}
 {{- $wrong = append $wrong (printf "resources.requests.cpu is %v: the autoscaler works with shares of it and the scheduler with the whole. Set at least 10m." $v.resources.requests.cpu) -}}
+{{- end -}}
+{{- if gt (int $n.workers) 1024 -}}
+{{- $wrong = append $wrong (printf "resources.requests.cpu is %v: rounded up it is the number of worker threads, of which the service takes 1024. Lower it, and have more pods." $v.resources.requests.cpu) -}}
 {{- end -}}
 {{- if gt (include "service.bytes" $v.resources.requests.memory | int64) (include "service.bytes" $v.resources.limits.memory | int64) -}}
 {{- $wrong = append $wrong (printf "resources.requests.memory (%v) is above resources.limits.memory (%v). Raise the limit or lower the request." $v.resources.requests.memory $v.resources.limits.memory) -}}
@@ -32,10 +41,18 @@
 {{- if lt (include "service.bytes" $v.resources.limits.memory | int64) 16777216 -}}
 {{- $wrong = append $wrong (printf "resources.limits.memory is %v, with which the service cannot start. Set at least 16Mi." $v.resources.limits.memory) -}}
 {{- end -}}
-{{- $selector := include "service.labels" . | fromYaml -}}
-{{- range $key, $value := $v.podLabels -}}
-{{- if hasKey $selector $key -}}
-{{- $wrong = append $wrong (printf "podLabels may not set %s, which the chart sets itself. Take it out." $key) -}}
+{{- $labels := include "service.labels" . | fromYaml -}}
+{{- $given := dict "podLabels" $v.podLabels "monitoring.labels" $v.monitoring.labels "monitoring.dashboardLabels" $v.monitoring.dashboardLabels -}}
+{{- range $name := keys $given | sortAlpha -}}
+{{- range $key := keys (get $given $name) | sortAlpha -}}
+{{- if hasKey $labels $key -}}
+{{- $wrong = append $wrong (printf "%s may not set %s, which the chart sets itself. Take it out." $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "kubectl.kubernetes.io/default-container" "checksum/settings" -}}
+{{- if hasKey $v.podAnnotations $key -}}
+{{- $wrong = append $wrong (printf "podAnnotations may not set %s, which the chart sets itself. Take it out." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (not $v.serviceAccount.create) (gt (len $v.serviceAccount.annotations) 0) -}}
@@ -81,8 +98,14 @@
 {{- if and $ingress.tlsSecret (not $ingress.host) -}}
 {{- $wrong = append $wrong "ingress.tlsSecret needs ingress.host, the name that the certificate is for. Set both." -}}
 {{- end -}}
+{{- $others := include "service.ingress.annotations.fixed" . | fromYaml -}}
+{{- range $key := keys $balancer.annotations | sortAlpha -}}
+{{- if hasKey $others $key -}}
+{{- $wrong = append $wrong (printf "loadBalancer.annotations repeats %s, which the chart sets itself. Change the value of loadBalancer for it, or take it out." $key) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := include "service.ingress.annotations" . | fromYaml -}}
-{{- range $key, $value := $ingress.annotations -}}
+{{- range $key := keys $ingress.annotations | sortAlpha -}}
 {{- if hasKey $own $key -}}
 {{- $wrong = append $wrong (printf "ingress.annotations repeats %s, which the chart sets from loadBalancer. Change the value there." $key) -}}
 {{- end -}}
@@ -95,6 +118,9 @@
 {{- end -}}
 
 {{- /* Variables. */ -}}
+{{- if eq (toString $v.logLevel) "true" -}}
+{{- $wrong = append $wrong "logLevel is true, which YAML makes of a bare on or yes. Set error, warn, info, debug, trace or off." -}}
+{{- end -}}
 {{- $settings := include "service.settings" . | fromYaml -}}
 {{- $seen := dict "WORKERS" "" "DATABASE_URL" "" -}}
 {{- range $item := $v.extraEnv -}}
@@ -105,6 +131,9 @@
 {{- $wrong = append $wrong (printf "extraEnv gives %s both value and valueFrom. Take one out." $item.name) -}}
 {{- end -}}
 {{- $_ := set $seen $item.name "" -}}
+{{- end -}}
+{{- if and $ingress.enabled $v.networkPolicy.enabled (not $v.networkPolicy.loadBalancerCidrs) (not $v.networkPolicy.extraIngress) -}}
+{{- $wrong = append $wrong "networkPolicy.loadBalancerCidrs is empty: what the Ingress sends could not reach the pods. Name the subnets of the load balancer, or the controller's pods in networkPolicy.extraIngress." -}}
 {{- end -}}
 {{- $tracing := include "service.tracing.values" . | fromYaml -}}
 {{- if and $tracing.endpoint (not $tracing.namespace) $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
@@ -154,6 +183,15 @@
 {{- end -}}
 {{- if and (not $d.urlKey) (not $d.host) -}}
 {{- $wrong = append $wrong "database.host is empty. Set it to the server's name, or database.urlKey to the key of the existing secret that holds the whole address." -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled (not $v.networkPolicy.databaseCidrs) (not $v.networkPolicy.extraEgress) -}}
+{{- $wrong = append $wrong "networkPolicy.databaseCidrs is empty: the database could not be reached. Name its subnets, or its pods in networkPolicy.extraEgress." -}}
+{{- end -}}
+{{- if and $d.urlKey $d.fallbackHosts -}}
+{{- $wrong = append $wrong "database.urlKey names a whole address, with which database.fallbackHosts are not used. Take one out, or list the hosts in the address." -}}
+{{- end -}}
+{{- if has $d.host $d.fallbackHosts -}}
+{{- $wrong = append $wrong (printf "database.fallbackHosts repeats database.host (%s). Take it out." $d.host) -}}
 {{- end -}}
 {{- if and $d.caConfigMap $d.caSecret -}}
 {{- $wrong = append $wrong "database.caConfigMap and database.caSecret are both set. Keep one." -}}

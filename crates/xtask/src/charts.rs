@@ -10,13 +10,17 @@
 //! * `charts/*/tests/rules/*.yaml` are promtool's tests; each alert must fire
 //!   and stay silent in one ([`rules`]).
 //! * READMEs are generated from the values' comments ([`readme`]).
+//! * Every setting of a service is one that its chart can set ([`settings`]),
+//!   every metric one that a dashboard or a rule asks for ([`metrics`]).
 
 mod cluster;
 mod lint;
+mod metrics;
 mod pods;
 mod readme;
 mod render;
 mod rules;
+mod settings;
 mod suite;
 mod values;
 
@@ -125,6 +129,8 @@ impl Check {
         self.snapshots(&rendered)?;
         self.validate(&rendered).await?;
         self.pods(&rendered);
+        self.settings(&rendered)?;
+        self.metrics(&rendered)?;
         self.suites().await?;
         self.rules(&rendered).await?;
         self.lint(&rendered).await?;

@@ -24,6 +24,7 @@ pub(super) struct Call {
     /// The folder of the chart.
     pub(super) chart: PathBuf,
     pub(super) release: String,
+    pub(super) namespace: String,
     /// Values files, the later ones winning.
     pub(super) values: Vec<PathBuf>,
     pub(super) kubernetes: String,
@@ -32,7 +33,8 @@ pub(super) struct Call {
 impl Call {
     fn command(&self, mut helm: Command) -> Command {
         helm.arg("template").arg(&self.release).arg(&self.chart);
-        helm.args(["--namespace", "tripod", "--kube-version", &self.kubernetes]);
+        helm.args(["--namespace", &self.namespace])
+            .args(["--kube-version", &self.kubernetes]);
         for file in &self.values {
             helm.arg("--values").arg(file);
         }
@@ -108,6 +110,7 @@ impl Check {
                 calls.push(Call {
                     chart: chart.folder.clone(),
                     release: "tripod".to_owned(),
+                    namespace: "tripod".to_owned(),
                     kubernetes: wanted_kubernetes(&file)?,
                     values: vec![file],
                 });

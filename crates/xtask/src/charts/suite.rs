@@ -7,6 +7,7 @@
 //!     values: {loadBalancer: {idleTimeoutSeconds: 100}}
 //!     kubernetes: "1.20"            # the newest one unless said
 //!     release: tripod               # the release's name, unless said
+//!     namespace: tripod             # and its namespace
 //!     expect:
 //!       - of: ConfigMap             # KIND or KIND/NAME
 //!         path: [data, KEEP_ALIVE_MS]
@@ -21,6 +22,7 @@
 //! of a text, or an item of a list), `absent: true`, and for an object without
 //! a path `count`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -110,6 +112,7 @@ fn call(chart: &std::path::Path, test: &Value, values: Vec<PathBuf>) -> Call {
     Call {
         chart: chart.to_owned(),
         release: test["release"].as_str().unwrap_or("tripod").to_owned(),
+        namespace: test["namespace"].as_str().unwrap_or("tripod").to_owned(),
         values,
         kubernetes: test["kubernetes"].as_str().unwrap_or(NEWEST).to_owned(),
     }
@@ -122,6 +125,7 @@ fn judge(test: &Value, rendered: &Result<Vec<Value>, String>) -> Vec<String> {
         "values",
         "kubernetes",
         "release",
+        "namespace",
         "expect",
         "refused",
     ];
@@ -152,12 +156,37 @@ fn judge(test: &Value, rendered: &Result<Vec<Value>, String>) -> Vec<String> {
         }
         (Some(_), None, Ok(_)) => vec!["it renders, but should be refused".to_owned()],
         (None, Some(_), Err(message)) => vec![format!("it is refused: {message}")],
-        (None, Some(expectations), Ok(documents)) if !expectations.is_empty() => expectations
-            .iter()
-            .filter_map(|one| unmet(one, documents).err())
-            .collect(),
+        (None, Some(expectations), Ok(documents)) if !expectations.is_empty() => {
+            let unmet = expectations.iter().map(|one| unmet(one, documents));
+            unmet
+                .filter_map(Result::err)
+                .chain(mistaken(documents))
+                .collect()
+        }
         _ => vec!["a test needs either `expect` or `refused`, and something in it".to_owned()],
     }
+}
+
+/// Objects that a cluster would not take for what they are, whatever a test expects: two of a kind
+/// with one name, or a name that YAML reads as a number or a switch.
+fn mistaken(documents: &[Value]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
+    for document in documents {
+        let kind = &document["kind"];
+        let metadata = &document["metadata"];
+        if !seen.insert((kind.to_string(), metadata["name"].to_string())) {
+            problems.push(format!("two objects are {kind} {}", metadata["name"]));
+        }
+        let namespace = &metadata["namespace"];
+        if !metadata["name"].is_string() || !(namespace.is_null() || namespace.is_string()) {
+            problems.push(format!(
+                "{kind} has the name {} and the namespace {namespace}, which must be texts",
+                metadata["name"]
+            ));
+        }
+    }
+    problems
 }
 
 /// Whether the documents are as one expectation says.
@@ -308,6 +337,19 @@ mod tests {
         );
         assert_eq!(judge(&test, &Err("other".to_owned())).len(), 1);
         assert_eq!(judge(&test, &Ok(vec![])).len(), 1);
+    }
+
+    #[test]
+    fn names_are_texts_and_stand_once() {
+        assert_eq!(mistaken(&documents()), [""; 0]);
+        let pod = |name: Value, namespace: Value| json!({"kind": "Pod", "metadata": {"name": name, "namespace": namespace}});
+        let twice = [
+            pod(json!("a"), Value::Null),
+            pod(json!("a"), json!("tripod")),
+        ];
+        assert_eq!(mistaken(&twice).len(), 1);
+        assert_eq!(mistaken(&[pod(json!(true), Value::Null)]).len(), 1);
+        assert_eq!(mistaken(&[pod(json!("a"), json!(1234))]).len(), 1);
     }
 
     #[test]
