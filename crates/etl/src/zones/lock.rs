@@ -134,11 +134,14 @@ impl Drop for Lease {
 impl Drop for Lock {
     fn drop(&mut self) {
         drop(self.lease.take());
-        if let Some(file) = self.held.take()
-            && self.is_exclusive
-        {
-            // Only for messages.
-            let _ = file.set_len(0);
+        if let Some(file) = self.held.take() {
+            if self.is_exclusive {
+                // Only for messages.
+                let _ = file.set_len(0);
+            }
+            // Closing it is not enough: a program that another thread is just starting has a copy of it for a
+            // moment, until it is that program.
+            let _ = file.unlock();
         }
     }
 }
@@ -275,7 +278,11 @@ mod tests {
         let readers = (Lock::shared(&place).unwrap(), Lock::shared(&place).unwrap());
         assert!(Lock::exclusive(&place).is_err());
         drop(readers);
-        drop(Lock::exclusive(&place).unwrap());
+        let last = Lock::exclusive(&place).unwrap();
+        let inherited = last.held.as_ref().unwrap().try_clone().unwrap();
+        drop(last);
+        drop(Lock::exclusive(&place).expect("free, whoever has a copy of the file"));
+        drop(inherited);
         fs::remove_dir_all(root).unwrap();
         // A zone that is not there yet has no writer.
         assert!(Lock::shared(&place).is_ok());
