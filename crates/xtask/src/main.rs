@@ -145,7 +145,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
             Task::ReadmeCheck(options) => readme::run(options).await,
             Task::Charts(options) => charts::run(options).await,
             Task::Torture(options) => torture::run(options).await,
-            Task::Occupy(options) => torture::overload::share::occupy(&options),
+            Task::Occupy(options) => Ok(torture::overload::share::occupy(&options)),
             Task::Tool(options) => tools::run(options).await,
         }
     })

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::sleep;
 
 use crate::child;
@@ -37,11 +37,10 @@ pub(crate) struct Occupy {
 
 /// Keeps a processor busy for a part of each millisecond, until it is ended.
 #[expect(
-    clippy::unnecessary_wraps,
     clippy::disallowed_methods,
-    reason = "as all tasks; and nothing else is to run on this thread"
+    reason = "nothing else is to run on this thread"
 )]
-pub(crate) fn occupy(options: &Occupy) -> Result<ExitCode> {
+pub(crate) fn occupy(options: &Occupy) -> ExitCode {
     let busy = PERIOD * options.percent / 100;
     let begun = Instant::now();
     let mut due = begun;
@@ -58,7 +57,7 @@ pub(crate) fn occupy(options: &Occupy) -> Result<ExitCode> {
         }
         thread::sleep(due.saturating_duration_since(now));
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// What is left of a processor while this lives.
@@ -72,7 +71,7 @@ impl Share {
     pub(super) async fn leave(core: &str, percent: u32) -> Result<Self> {
         let chrt = child::find_program("chrt").context("chrt is not installed (util-linux)")?;
         let program = env::current_exe().context("cannot find this program")?;
-        let mut command: Command = child::tied_to_us(&chrt, "KILL");
+        let mut command = child::tied_to_us(&chrt, "KILL");
         command.args(["--fifo", "1", "taskset", "-c", core]);
         command.arg(program).arg("occupy");
         command.args(["--percent", &(100 - percent).to_string()]);
