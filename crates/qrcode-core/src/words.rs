@@ -96,7 +96,7 @@ fn digits(text: &[u8; PADDED_LEN], len: usize) -> Option<[[u8; 8]; FIELD_SIDE]> 
 #[inline]
 fn count(digits: [u8; 8], is_ninth_x: bool) -> Option<usize> {
     let digits = u64::from_be_bytes(digits) ^ EVERY.wrapping_mul(u64::from(b'x'));
-    // The top bit of each byte that is zero; a borrow makes no first one.
+    // The top bit of each byte that is zero; no carry leaves its byte.
     let low = (digits & EVERY.wrapping_mul(0x7f)).wrapping_add(EVERY.wrapping_mul(0x7f));
     let found = !(low | digits) & EVERY << 7;
     if found != 0 {
