@@ -46,21 +46,18 @@ impl Field {
         // Four programs, so that none asks for the turn at each pair.
         let version = placement.version();
         match placement.turn() {
-            Turn::Deg0 => text::<{ Turn::Deg0 as u8 }>(&rows, version),
-            Turn::Deg90 => text::<{ Turn::Deg90 as u8 }>(&rows, version),
-            Turn::Deg180 => text::<{ Turn::Deg180 as u8 }>(&rows, version),
-            Turn::Deg270 => text::<{ Turn::Deg270 as u8 }>(&rows, version),
+            Turn::Deg0 => text(&rows, version, Turn::Deg0),
+            Turn::Deg90 => text(&rows, version, Turn::Deg90),
+            Turn::Deg180 => text(&rows, version, Turn::Deg180),
+            Turn::Deg270 => text(&rows, version, Turn::Deg270),
         }
     }
 }
 
-/// The message of the symbol in the top-left corner, turned by `TURN`.
-fn text<const TURN: u8>(
-    rows: &[u32; FIELD_SIDE],
-    version: Version,
-) -> Result<Message, DecodeError> {
-    #[expect(clippy::indexing_slicing, reason = "known to the compiler")]
-    let turn = const { Turn::ALL[TURN as usize] };
+/// The message of the symbol in the top-left corner, turned so.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the turn must be known in the loop")]
+fn text(rows: &[u32; FIELD_SIDE], version: Version, turn: Turn) -> Result<Message, DecodeError> {
     let pairs = version.turned_pairs(turn);
     let (length, text) = pairs.split_at(4);
     let length = bits(rows, length, turn) as usize;
