@@ -9,12 +9,14 @@
 mod context;
 mod export;
 mod otlp;
+mod share;
+mod span;
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU64;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -23,7 +25,10 @@ use tokio::task::JoinHandle;
 
 use self::context::Context;
 use self::export::Collector;
-use self::otlp::{Attribute, Finished, Kind};
+use self::otlp::{Attribute, Finished};
+use self::share::Share;
+pub use self::span::{Child, Span};
+use self::span::{Part, Started};
 use crate::config::{Reader, Setting};
 use crate::metrics::{Counters, Label as _, Metrics, WorkerCounters};
 
@@ -45,11 +50,6 @@ const QUEUE: usize = 2048;
 const LAST_SPANS: Duration = Duration::from_secs(3);
 /// Longest path that a span carries, in bytes.
 const MAX_PATH_BYTES: usize = 256;
-/// A sampled share of 1, in billionths.
-const BILLION: u64 = 1_000_000_000;
-/// Random bits in a trace id that the choice goes by.
-const CHOICE_BITS: u32 = 56;
-
 crate::labels! {
     /// What became of a span.
     enum Fate {
@@ -80,36 +80,6 @@ impl Settings {
             collector: collector?,
             share: share?,
         })
-    }
-}
-
-/// A share of all requests, in billionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Share(u64);
-
-impl Share {
-    fn parse(text: &str) -> Result<Self, String> {
-        let refusal = || "expected a share from 0 to 1, such as 0.01".to_owned();
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let is_digits = |part: &str| {
-            (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-        };
-        if !is_digits(whole) || !is_digits(fraction) {
-            return Err(refusal());
-        }
-        let whole: u64 = whole.parse().map_err(|_| refusal())?;
-        let billionths: u64 = format!("{fraction:0<9}").parse().map_err(|_| refusal())?;
-        let share = whole.saturating_mul(BILLION).saturating_add(billionths);
-        (share <= BILLION)
-            .then_some(Self(share))
-            .ok_or_else(refusal)
-    }
-
-    /// The same for the same trace everywhere, so that services that are asked for one page
-    /// decide alike.
-    fn holds(self, trace_id: u128) -> bool {
-        let drawn = trace_id & ((1 << CHOICE_BITS) - 1);
-        drawn < (u128::from(self.0) << CHOICE_BITS) / u128::from(BILLION)
     }
 }
 
@@ -276,251 +246,9 @@ fn shortened(path: &str) -> Cow<'static, str> {
         .into()
 }
 
-/// When something began, by both clocks: the one tells when, the other how long.
-#[derive(Clone, Copy, Debug)]
-struct Started {
-    at: SystemTime,
-    instant: Instant,
-}
-
-impl Started {
-    fn now() -> Self {
-        Self {
-            at: SystemTime::now(),
-            instant: Instant::now(),
-        }
-    }
-}
-
-/// What every span has, and the way to the exporter.
-struct Part {
-    trace_id: u128,
-    span_id: NonZeroU64,
-    parent: Option<NonZeroU64>,
-    started: Started,
-    spans: mpsc::Sender<Finished>,
-    fates: WorkerCounters,
-}
-
-impl Part {
-    fn send(
-        &self,
-        name: String,
-        kind: Kind,
-        failed: bool,
-        attributes: Vec<(&'static str, Attribute)>,
-    ) {
-        let finished = Finished {
-            trace_id: self.trace_id,
-            span_id: self.span_id,
-            parent: self.parent,
-            name,
-            kind,
-            began: self.started.at,
-            took: self.started.instant.elapsed(),
-            failed,
-            attributes,
-        };
-        if self.spans.try_send(finished).is_err() {
-            self.fates.add_one(Fate::Dropped.index());
-        }
-    }
-}
-
-/// The span of one sampled request; ends, and is sent, when it is dropped.
-pub struct Span {
-    log: tracing::Span,
-    part: Part,
-    /// Where the ids of its children begin.
-    random: u64,
-    children: Cell<u64>,
-    method: &'static str,
-    route: Option<String>,
-    status: Option<u16>,
-    outcome: &'static str,
-    attributes: Vec<(&'static str, Attribute)>,
-}
-
-impl std::fmt::Debug for Span {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Span").field(&self.traceparent()).finish()
-    }
-}
-
-impl Span {
-    /// A span within this one: something that the service asks of another. Ends when it is dropped.
-    pub fn child(&self, name: &'static str) -> Child {
-        self.children.set(self.children.get().wrapping_add(1));
-        let (_, drawn) = split_mix(self.random.wrapping_add(self.children.get()));
-        Child {
-            part: Part {
-                span_id: NonZeroU64::new(drawn).unwrap_or(NonZeroU64::MIN),
-                parent: Some(self.part.span_id),
-                started: Started::now(),
-                trace_id: self.part.trace_id,
-                spans: self.part.spans.clone(),
-                fates: self.part.fates.clone(),
-            },
-            name,
-            error: None,
-            was_withdrawn: false,
-            attributes: Vec::new(),
-        }
-    }
-
-    /// The `traceparent` of this span.
-    pub fn traceparent(&self) -> String {
-        context::traceparent(self.part.trace_id, self.part.span_id)
-    }
-
-    /// What puts the trace's id into log lines.
-    pub(crate) fn log(&self) -> &tracing::Span {
-        &self.log
-    }
-
-    /// The path belongs to a route, so it is one of few.
-    pub(crate) fn matched(&mut self, route: &str) {
-        self.route = Some(route.to_owned());
-    }
-
-    pub(crate) fn answered(&mut self, status: http::StatusCode) {
-        self.status = Some(status.as_u16());
-    }
-
-    pub(crate) fn ended(&mut self, outcome: &'static str) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        let method = match self.method {
-            "_OTHER" => "HTTP",
-            known => known,
-        };
-        let mut attributes = std::mem::take(&mut self.attributes);
-        let name = match self.route.take() {
-            Some(route) => {
-                let name = format!("{method} {route}");
-                attributes.push(("http.route", Attribute::Text(route.into())));
-                name
-            }
-            None => method.to_owned(),
-        };
-        // No status means that nobody was answered: the client went, or the handler panicked.
-        let failed = self
-            .status
-            .map_or(self.outcome == "panic", |status| status >= 500);
-        if let Some(status) = self.status {
-            let status = Attribute::Number(status.into());
-            attributes.push(("http.response.status_code", status));
-        }
-        if failed {
-            attributes.push(("error.type", Attribute::Text(self.outcome.into())));
-        }
-        attributes.push(("tripod.outcome", Attribute::Text(self.outcome.into())));
-        self.part.send(name, Kind::Server, failed, attributes);
-    }
-}
-
-/// A span within that of a request; ends, and is sent, when it is dropped.
-pub struct Child {
-    part: Part,
-    name: &'static str,
-    error: Option<&'static str>,
-    was_withdrawn: bool,
-    attributes: Vec<(&'static str, Attribute)>,
-}
-
-impl std::fmt::Debug for Child {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Child").field(&self.name).finish()
-    }
-}
-
-impl Child {
-    /// Adds a fact; names are those of OpenTelemetry's conventions.
-    pub fn fact(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
-        self.attributes.push((name, Attribute::Text(value.into())));
-    }
-
-    /// Says that it failed; `kind` is one of few words.
-    pub fn failed(&mut self, kind: &'static str) {
-        self.error = Some(kind);
-    }
-
-    /// Nobody was asked after all: nothing is sent.
-    pub fn withdraw(mut self) {
-        self.was_withdrawn = true;
-    }
-
-    /// The `traceparent` to pass on.
-    pub fn traceparent(&self) -> String {
-        context::traceparent(self.part.trace_id, self.part.span_id)
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if self.was_withdrawn {
-            return;
-        }
-        let mut attributes = std::mem::take(&mut self.attributes);
-        if let Some(kind) = self.error {
-            attributes.push(("error.type", Attribute::Text(kind.into())));
-        }
-        let failed = self.error.is_some();
-        self.part
-            .send(self.name.to_owned(), Kind::Client, failed, attributes);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_a_decimal_number_from_0_to_1() {
-        for (text, billionths) in [
-            ("0", 0),
-            ("1", BILLION),
-            ("1.0", BILLION),
-            ("0.01", 10_000_000),
-            ("0.000000001", 1),
-        ] {
-            assert_eq!(Share::parse(text), Ok(Share(billionths)), "{text}");
-        }
-        for text in [
-            "",
-            ".5",
-            "1.",
-            "1.1",
-            "2",
-            "-0",
-            "1e-2",
-            "0.0000000001",
-            "half",
-        ] {
-            assert!(Share::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_share_holds_for_that_part_of_the_ids() {
-        let ids = || {
-            let mut state = 7;
-            std::iter::from_fn(move || {
-                let (next, drawn) = split_mix(state);
-                state = next;
-                Some(u128::from(drawn))
-            })
-        };
-        let held = |share: Share| ids().take(10_000).filter(|id| share.holds(*id)).count();
-        assert_eq!(held(Share(0)), 0);
-        assert_eq!(held(Share(BILLION)), 10_000);
-        // Seven standard deviations of a fair draw of a quarter are 303.
-        assert!(held(Share(BILLION / 4)).abs_diff(2500) < 303);
-    }
 
     #[test]
     fn a_long_path_is_cut_between_characters() {
