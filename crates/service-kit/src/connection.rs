@@ -182,6 +182,8 @@ pub(crate) struct Watched {
     stream: TcpStream,
     activity: Rc<Activity>,
     turnstile: Rc<Turnstile>,
+    /// Whether the client was seen to have hung up.
+    has_hung_up: bool,
 }
 
 impl Watched {
@@ -190,6 +192,7 @@ impl Watched {
             stream,
             activity,
             turnstile,
+            has_hung_up: false,
         }
     }
 }
@@ -200,12 +203,15 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.turnstile.is_shut() {
+        if !self.turnstile.is_open() {
             let seat = &self.activity.seat;
             match ready!(self.turnstile.poll_turn(seat, &self.stream, context))? {
                 Turn::Read => {}
                 // Nothing read is the end.
-                Turn::HungUp => return Poll::Ready(Ok(())),
+                Turn::HungUp => {
+                    self.has_hung_up = true;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
@@ -242,7 +248,11 @@ impl AsyncWrite for Watched {
         flushed
     }
 
+    /// Nobody hears a farewell who has gone, and it costs as much as all else of an end.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_hung_up {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -35,6 +35,7 @@ pub(crate) async fn measure(
         let late = due.elapsed();
         lag.observe(late);
         turnstile.set_late(late);
+        turnstile.calm(Instant::now().into_std());
         if most.is_some_and(|most| late > most) {
             work_off(&lag, &turnstile).await;
         }
@@ -71,7 +72,7 @@ async fn work_off(lag: &WorkerDurations, turnstile: &Turnstile) {
             }
         }
     }
-    turnstile.open();
+    turnstile.open(Instant::now().into_std());
 }
 
 #[cfg(test)]

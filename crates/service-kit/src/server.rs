@@ -110,7 +110,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
-            let stream = worker.turnstile.admit(listener::accept(&listener)).await;
+            let stream = listener::admit(&listener, &worker.turnstile).await;
             Some((stream, slot))
         };
         let mine = tokio::select! {
@@ -140,7 +140,9 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         let Some(stream) = listener::accept_waiting(&listener) else {
             break;
         };
-        spawn_connection(&worker, stream, slot, drain.clone());
+        if let Some(stream) = listener::settle(stream) {
+            spawn_connection(&worker, stream, slot, drain.clone());
+        }
     }
     drop(listener);
 

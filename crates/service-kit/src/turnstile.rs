@@ -9,7 +9,9 @@
 //!
 //! Those that have waited longest are called first, but whoever waits too long for most clients'
 //! patience steps back behind all others, or the queue would serve nobody in time. A part of each
-//! turn is theirs; those whose clients have hung up meanwhile are closed unread.
+//! turn is theirs. Clients that have given up cost little: once the worker has been saturated for long,
+//! and for a while after, whose client has hung up is closed unread, in the kernel's queue
+//! ([`crate::listener::admit`]), at the turnstile or behind it.
 
 mod queues;
 
@@ -39,6 +41,25 @@ const TURNS: std::ops::RangeInclusive<usize> = 8..=4096;
 /// A connection is accepted for so many sockets that are called. Clients that give up connect anew, and
 /// what is accepted costs as much as a request; what is not waits in the kernel and costs nothing.
 const CALLS_FOR_ACCEPT: usize = 16;
+
+/// For so many, one whose client hung up in the kernel's queue is taken out of it. Few of them, and the queue
+/// takes longer than anybody waits: then all who come out of it have gone.
+const CALLS_FOR_GONE: usize = 4;
+
+/// For how long after it was saturated a worker looks for clients that have gone. Those that gave up
+/// in that time come out of the kernel's queue now, and the next pause may begin any moment.
+const WARY: Duration = Duration::from_secs(2);
+
+/// What sockets do that have something to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// They read.
+    Open,
+    /// They read, unless the client has gone: the worker was saturated a moment ago.
+    Wary,
+    /// They wait for their turn.
+    Shut,
+}
 
 crate::labels! {
     /// How a pause ended.
@@ -77,15 +98,17 @@ impl PauseMetrics {
 /// One worker's.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
-    is_shut: Cell<bool>,
+    state: Cell<State>,
     /// Whether it never shuts again, because the process ends.
     is_over: Cell<bool>,
     queues: RefCell<Queues>,
     waiting: Cell<u64>,
-    /// Since when it is shut.
+    /// Since when it is shut, or was before it became wary.
     since: Cell<Option<Instant>>,
     /// Whether that is so long that who has hung up is taken for one who gave up.
     is_standing: Cell<bool>,
+    /// Until when it is wary.
+    wary_until: Cell<Option<Instant>>,
     turn: Cell<usize>,
     /// Sockets called, as far as no connection was accepted for them.
     calls: Cell<usize>,
@@ -108,12 +131,13 @@ pub(crate) enum Turn {
 impl Turnstile {
     pub(crate) fn new(metrics: &PauseMetrics, worker: usize) -> Self {
         Self {
-            is_shut: Cell::new(false),
+            state: Cell::new(State::Open),
             is_over: Cell::new(false),
             queues: RefCell::default(),
             waiting: Cell::new(0),
             since: Cell::new(None),
             is_standing: Cell::new(false),
+            wary_until: Cell::new(None),
             turn: Cell::new(FIRST_TURN),
             calls: Cell::new(0),
             acceptor: RefCell::default(),
@@ -123,9 +147,19 @@ impl Turnstile {
         }
     }
 
+    /// Whether sockets may read without asking here.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.get() == State::Open
+    }
+
     /// Whether sockets wait for their turn.
     pub(crate) fn is_shut(&self) -> bool {
-        self.is_shut.get()
+        self.state.get() == State::Shut
+    }
+
+    /// Whether who has hung up is taken for one who gave up.
+    pub(crate) fn is_standing(&self) -> bool {
+        self.is_standing.get()
     }
 
     /// How late the worker came to what it should do, when that was last looked at.
@@ -141,16 +175,19 @@ impl Turnstile {
     /// From now on sockets wait.
     pub(crate) fn shut(&self) {
         if !self.is_over.get() {
-            self.is_shut.set(true);
+            self.state.set(State::Shut);
             self.turn.set(FIRST_TURN);
         }
     }
 
-    /// From now on sockets read as they like.
-    pub(crate) fn open(&self) {
-        self.is_shut.set(false);
-        self.is_standing.set(false);
-        self.since.set(None);
+    /// From now on sockets read.
+    pub(crate) fn open(&self, now: Instant) {
+        if self.is_standing.get() {
+            self.state.set(State::Wary);
+            self.wary_until.set(Some(now + WARY));
+        } else {
+            self.be_calm();
+        }
         loop {
             let next = self.queues.borrow_mut().next();
             let Some(next) = next else { break };
@@ -159,10 +196,24 @@ impl Turnstile {
         self.wake_acceptor();
     }
 
+    /// Has it wary no longer, when that is over.
+    pub(crate) fn calm(&self, now: Instant) {
+        if self.state.get() == State::Wary && self.wary_until.get().is_none_or(|end| now >= end) {
+            self.be_calm();
+        }
+    }
+
+    fn be_calm(&self) {
+        self.state.set(State::Open);
+        self.is_standing.set(false);
+        self.since.set(None);
+    }
+
     /// Opens it for good: a stop has begun, and what was sent is to be answered.
     pub(crate) fn open_for_good(&self) {
         self.is_over.set(true);
-        self.open();
+        self.is_standing.set(false);
+        self.open(Instant::now());
     }
 
     /// Everything at hand has run, which took so long: calls the next ones. Gives their number.
@@ -214,26 +265,39 @@ impl Turnstile {
         self.paused.set(waiting);
     }
 
-    /// Accepts as long as the turnstile is open, and one for so many calls when not: a load balancer's
-    /// health check comes on a new connection.
-    pub(crate) async fn admit<F: Future>(&self, work: F) -> F::Output {
-        let mut work = pin!(work);
-        let done = std::future::poll_fn(|context| {
-            if self.is_shut.get() && self.calls.get() < CALLS_FOR_ACCEPT {
-                *self.acceptor.borrow_mut() = Some(context.waker().clone());
-                return Poll::Pending;
-            }
-            work.as_mut().poll(context)
-        });
-        let done = done.await;
-        let left = self.calls.get().saturating_sub(CALLS_FOR_ACCEPT);
-        self.calls.set(left);
-        done
+    /// Waits until there is room for a connection: at once unless the turnstile is shut. One of them for so
+    /// many calls must get in: a load balancer's health check comes on a new connection.
+    pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        if self.is_shut() && self.calls.get() < CALLS_FOR_ACCEPT {
+            self.wait_for_room(context);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Has the acceptor come back with the next turn, or when the turnstile opens.
+    pub(crate) fn wait_for_room(&self, context: &Context<'_>) {
+        *self.acceptor.borrow_mut() = Some(context.waker().clone());
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn admitted(&self) {
+        self.spend(CALLS_FOR_ACCEPT);
+    }
+
+    /// A connection was closed unread, because its client had hung up before it was accepted.
+    pub(crate) fn gone(&self) {
+        self.ended.add_one(Pause::HungUp.index());
+        self.spend(CALLS_FOR_GONE);
+    }
+
+    fn spend(&self, calls: usize) {
+        self.calls.set(self.calls.get().saturating_sub(calls));
     }
 
     /// A connection was accepted; so few are while the turnstile is shut that they go before the rest.
     pub(crate) fn welcome(&self, seat: &Seat) {
-        if self.is_shut.get() {
+        if self.is_shut() {
             seat.stage.set(Stage::New);
         }
     }
@@ -254,25 +318,36 @@ impl Turnstile {
         match seat.stage.get() {
             Stage::Free | Stage::New => {
                 ready!(stream.poll_read_ready(context))?;
-                // One that was just accepted waits too, among the next: by then the kernel has told whether the
-                // client is still there.
-                self.wait(seat, context, Instant::now());
-                Poll::Pending
+                if self.is_shut() {
+                    // One that was just accepted waits too, among the next: by then the kernel has told whether the
+                    // client is still there.
+                    self.wait(seat, context, Instant::now());
+                    return Poll::Pending;
+                }
+            }
+            Stage::Waiting if self.has_given_up(stream, context) => {
+                self.set_waiting(self.waiting.get().saturating_sub(1));
             }
             Stage::Waiting => {
                 *seat.waker.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
+                return Poll::Pending;
             }
-            Stage::Called | Stage::Gone => {
-                seat.stage.set(Stage::Free);
-                if self.is_standing.get() && has_hung_up(stream, context) {
-                    self.ended.add_one(Pause::HungUp.index());
-                    return Poll::Ready(Ok(Turn::HungUp));
-                }
-                self.ended.add_one(Pause::Read.index());
-                Poll::Ready(Ok(Turn::Read))
-            }
+            Stage::Called | Stage::Gone => {}
         }
+        let paused = seat.stage.replace(Stage::Free);
+        if self.has_given_up(stream, context) {
+            self.ended.add_one(Pause::HungUp.index());
+            return Poll::Ready(Ok(Turn::HungUp));
+        }
+        if paused == Stage::Called {
+            self.ended.add_one(Pause::Read.index());
+        }
+        Poll::Ready(Ok(Turn::Read))
+    }
+
+    /// Whether the client has hung up, and that means that it gave up.
+    fn has_given_up(&self, stream: &TcpStream, context: &mut Context<'_>) -> bool {
+        self.is_standing.get() && has_hung_up(stream, context)
     }
 
     fn wait(&self, seat: &Rc<Seat>, context: &Context<'_>, since: Instant) {
@@ -406,26 +481,56 @@ mod tests {
         assert!(!turnstile.is_shut(), "over");
     }
 
-    #[tokio::test]
-    async fn nothing_is_accepted_while_it_is_shut_but_one_for_so_many_calls() {
+    #[test]
+    fn there_is_no_room_while_it_is_shut_but_for_one_for_so_many_calls() {
+        let now = Instant::now();
         let (_, turnstile) = turnstile();
-        assert_eq!(turnstile.admit(async { 1 }).await, 1);
-        turnstile.shut();
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
-        let mut context = Context::from_waker(&waker);
-        let mut first = pin!(turnstile.admit(async { 1 }));
-        assert!(first.as_mut().poll(&mut context).is_pending());
-        let _seats = waiting(&turnstile, 100, Instant::now());
+        let context = Context::from_waker(&waker);
+        assert!(turnstile.poll_room(&context).is_ready());
+        turnstile.shut();
+        assert!(turnstile.poll_room(&context).is_pending());
+        let _seats = waiting(&turnstile, 100, now);
         turnstile.turn.set(CALLS_FOR_ACCEPT);
-        turnstile.next_turn(TURN, Instant::now());
+        turnstile.next_turn(TURN, now);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-        assert_eq!(first.as_mut().poll(&mut context), Poll::Ready(1));
-        let mut second = pin!(turnstile.admit(async { 2 }));
-        assert!(second.as_mut().poll(&mut context).is_pending());
-        turnstile.open();
-        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
-        assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(2));
+        assert!(turnstile.poll_room(&context).is_ready());
+        // To find that somebody has gone takes up less.
+        turnstile.gone();
+        assert!(turnstile.poll_room(&context).is_pending());
+        turnstile.next_turn(TURN, now);
+        assert!(turnstile.poll_room(&context).is_ready());
+        turnstile.admitted();
+        assert!(turnstile.poll_room(&context).is_pending());
+        turnstile.open(now);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 3);
+        assert!(turnstile.poll_room(&context).is_ready());
+    }
+
+    #[test]
+    fn it_is_wary_for_a_while_after_it_was_shut_for_long() {
+        let now = Instant::now();
+        let (_, turnstile) = turnstile();
+        turnstile.shut();
+        turnstile.next_turn(TURN, now);
+        turnstile.open(now);
+        assert!(turnstile.is_open(), "shut for a moment only");
+        turnstile.shut();
+        turnstile.next_turn(TURN, now);
+        let later = now + 2 * TOO_LONG;
+        turnstile.next_turn(TURN, later);
+        turnstile.open(later);
+        assert!(!turnstile.is_open() && !turnstile.is_shut() && turnstile.is_standing());
+        // What comes in that time goes on where it was left.
+        turnstile.shut();
+        turnstile.next_turn(TURN, later);
+        assert!(turnstile.is_standing());
+        turnstile.open(later);
+        turnstile.calm(later + WARY / 2);
+        assert!(!turnstile.is_open());
+        turnstile.calm(later + WARY);
+        assert!(turnstile.is_open() && !turnstile.is_standing());
     }
 
     #[tokio::test]
@@ -481,9 +586,21 @@ mod tests {
                 .poll_turn(&seat, &stream, &mut context)
                 .is_pending()
         );
-        turnstile.next_turn(TURN, Instant::now());
+        // In one that has stood for long it is taken for gone: where it waits, when it is called, and for a
+        // while after that.
         turnstile.is_standing.set(true);
         let turn = turnstile.poll_turn(&seat, &stream, &mut context);
         assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
+        turnstile.next_turn(TURN, Instant::now());
+        seat.stage.set(Stage::Called);
+        turnstile.is_standing.set(true);
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
+        turnstile.open(Instant::now());
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::HungUp))));
+        turnstile.calm(Instant::now() + WARY);
+        let turn = turnstile.poll_turn(&seat, &stream, &mut context);
+        assert!(matches!(turn, Poll::Ready(Ok(Turn::Read))));
     }
 }
