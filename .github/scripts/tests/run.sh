@@ -459,6 +459,17 @@ every_action_is_pinned_as_the_list_of_pins_says() {
   [ "$found" -gt 20 ]
 }
 
+# What a step says fails with it: neither a pipe's first half nor a command inside
+# of another's argument may fail unseen, or a wrong tag becomes a release and a
+# change that cannot be looked at counts as none.
+no_step_of_a_workflow_fails_unseen() {
+  local workflow
+  for workflow in "$root"/.github/workflows/*.yml; do
+    grep -A 4 '^defaults:' "$workflow" | grep -qx '    shell: bash' || { echo "$workflow: its shell has no pipefail"; return 1; }
+    ! grep -nE '(echo|printf)[^|&;]*\$\(' "$workflow" || { echo "$workflow: a command in echo's argument fails unseen"; return 1; }
+  done
+}
+
 every_script_that_a_workflow_runs_is_there() {
   local script
   grep -rhoE '(\.github/scripts|docker|k8s|eksctl)/[a-z0-9/-]+\.sh' "$root/.github/workflows" "$root/.github/actions" | sort -u >scripts
