@@ -17,9 +17,12 @@ passed=0 failed=0
 # A test is a function in a subshell of its own, in an empty folder, with an empty
 # folder `fakes` first on its PATH. A command in it that fails ends it.
 run_test() {
-  local name=$1 folder=$work/$1 said
+  local name=$1 folder=$work/$1 said code
   mkdir -p "$folder/fakes"
-  if said=$(cd "$folder" && PATH="$folder/fakes:$PATH" && set -e && "$name" 2>&1); then
+  # Not as the condition of an `if`: there `set -e` would be ignored.
+  said=$(cd "$folder" && PATH="$folder/fakes:$PATH" && set -e && "$name" 2>&1)
+  code=$?
+  if [ "$code" -eq 0 ]; then
     passed=$((passed + 1))
     echo "test $name ... ok"
   else
