@@ -268,8 +268,13 @@ a_release_needs_a_section_in_the_changelog() {
 }
 
 two_digests_make_one_image() {
+  # As buildx does: a field by its name alone gives the whole table.
   fake docker <<'DOCKER'
-case "$3" in inspect) echo sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc ;; esac
+digest=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+case "$*" in
+  *'imagetools inspect '*'{{.Manifest'*) printf 'Name:      x\nMediaType: y\nDigest:    %s\n' "$digest" ;;
+  *'imagetools inspect '*'{{json .Manifest}}') printf '{"mediaType": "y", "digest": "%s", "manifests": []}\n' "$digest" ;;
+esac
 DOCKER
   a=sha256:$(printf 'a%.0s' {1..64}) b=sha256:$(printf 'b%.0s' {1..64}) c=sha256:$(printf 'c%.0s' {1..64})
   release digest d "$a"
