@@ -117,7 +117,7 @@ for service in blockchain qrcode twitter; do
 done
 load_code=0
 timeout 6m kubectl wait --for=condition=Complete job/load --namespace tripod --timeout=5m || load_code=$?
-timeout 1m kubectl logs job/load --namespace tripod --tail=60
+timeout 1m kubectl logs job/load --namespace tripod --all-containers --tail=60
 [ "$load_code" -eq 0 ] || { echo "smoke.sh: requests failed during the roll-out, see the report above" >&2; exit 1; }
 
 step "all well"

@@ -388,11 +388,13 @@ refuses_a_wrong_or_missing_checksum() {
 
 # --- network-policy.sh ------------------------------------------------------------
 
-# A cluster of two pods; asking one of them ends with the code given for it.
+# A cluster of two pods; asking one of them for its admin port ends with the code
+# given for it, and for the traffic port with TRAFFIC.
 cluster() {
   fake kubectl <<KUBECTL
 case "\$*" in
   'get pods '*) printf '%s\n' ${3:-"'qrcode-1 10.0.0.1' 'twitter-1 10.0.0.2'"} ;;
+  *http://10.0.0.[12]:8080) exit ${TRAFFIC:-1} ;;
   *http://10.0.0.1:9090) exit $1 ;;
   *http://10.0.0.2:9090) exit $2 ;;
 esac
@@ -410,6 +412,13 @@ an_open_port_and_a_question_that_failed_do_not() {
     refused 1 "$scripts/network-policy.sh" tripod
     has "$said" 'twitter-1:9090 answers a stranger'
   done
+}
+
+a_network_that_lets_nobody_through_shows_nothing() {
+  TRAFFIC=69 cluster 69 69
+  refused 1 "$scripts/network-policy.sh" tripod
+  has "$said" 'qrcode-1:8080 takes no connection'
+  same 0 "$(grep -c :9090 calls)"
 }
 
 no_pods_show_nothing() {
