@@ -9,7 +9,8 @@ root=$(cd "$scripts/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # What a pipeline sets would change what the scripts do.
-unset REGION REGISTRY TAG RATE DURATION LOADGEN CI
+unset REGION REGISTRY TAG RATE DURATION LOADGEN CI TRIPOD_VECTORS IMAGE BIN ROOT PATIENCE PAUSE
+unset TARGETARCH TARGET_CPU CA_BUNDLE
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 
 passed=0 failed=0
