@@ -83,6 +83,24 @@ a_change_in_the_docs_touches_nothing() {
   same 'rust=false images=false charts=false cluster=false workflows=false ' "$(changed)"
 }
 
+what_the_tests_of_the_manifests_read_touches_the_cluster() {
+  local file
+  for file in README.md docs/operations.md benches/prices.toml; do
+    mkdir "$(basename "$file")"
+    (
+      cd "$(basename "$file")" && repository
+      mkdir -p docs benches
+      echo two >"$file"
+      git add "$file"
+      git commit -qm change
+      has "$(changed)" 'cluster=true'
+    )
+  done
+  # The files that they do name, so that a new one is not forgotten.
+  same "$(printf '%s\n' README.md benches/prices.toml docs/operations.md)" \
+    "$(grep -hoE 'ROOT / "(README\.md|docs/[^"]+|benches/[^"]+)"' "$root"/k8s/tests/*.py | sed -E 's/.*"(.*)"/\1/' | LC_ALL=C sort -u)"
+}
+
 a_change_of_the_pipeline_touches_everything() {
   repository
   mkdir -p .github/workflows
