@@ -550,6 +550,14 @@ no_step_of_a_workflow_fails_unseen() {
   done
 }
 
+# A second attempt is the same run, where a name can be taken only once.
+every_upload_may_be_made_again() {
+  local uploads
+  uploads=$(cat "$root"/.github/workflows/*.yml | grep -A 6 'uses: actions/upload-artifact@')
+  [ "$(grep -c uses: <<<"$uploads")" -gt 3 ]
+  same "$(grep -c uses: <<<"$uploads")" "$(grep -cx '          overwrite: true' <<<"$uploads")"
+}
+
 # A registry refuses capitals, which the name of an owner may have.
 images_are_named_in_small_letters() {
   same '' "$(grep -rnE 'github\.(repository|repository_owner) *}}' "$root/.github/workflows" | grep -v 'head.repo')"
