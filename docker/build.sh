@@ -86,6 +86,8 @@ skeleton() {
 compile() {
   profile=$1
   shift
+  # By itself: inside of a command its failure would not end the script.
+  triple=$(target)
   flags='-C target-feature=+crt-static'
   [ -z "${TARGET_CPU:-}" ] || flags="$flags -C target-cpu=$TARGET_CPU"
   packages=
@@ -93,7 +95,7 @@ compile() {
     packages="$packages -p $package"
   done
   # shellcheck disable=SC2086 # a list of words
-  RUSTFLAGS=$flags "${CARGO:-cargo}" build --profile "$profile" --locked --target "$(target)" $packages
+  RUSTFLAGS=$flags "${CARGO:-cargo}" build --profile "$profile" --locked --target "$triple" $packages
 }
 
 # All but the query engine.
@@ -104,11 +106,11 @@ ordinary() {
 
 # The stripped binaries of a profile, in a folder.
 take() {
-  profile=$1 folder=$2
+  profile=$1 folder=$2 triple=$(target)
   shift 2
   mkdir -p "$folder"
   for name in "$@"; do
-    strip -o "$folder/$name" "${CARGO_TARGET_DIR:-target}/$(target)/$profile/$name"
+    strip -o "$folder/$name" "${CARGO_TARGET_DIR:-target}/$triple/$profile/$name"
   done
 }
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Do the network policies hold? A stranger's pod, in a namespace that no policy
 # names, must reach the admin port of no pod. Asked by address: a Service does not
-# have that port, so its silence would show nothing.
+# have that port, so its silence would show nothing. Nor would that of a network
+# that lets nobody through: the traffic port, which is open to every address of the
+# cluster (`networkPolicy.loadBalancerCidrs`), must take the stranger's connection.
 #
 #   network-policy.sh NAMESPACE    of the services; needs kubectl and the tools' image in the cluster
 #
@@ -22,11 +24,22 @@ pods=$(kubectl get pods --namespace "$1" --selector app.kubernetes.io/part-of=tr
   --output 'jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\n"}{end}')
 [ -n "$pods" ] || { echo "network-policy.sh: no pod runs in $1" >&2; exit 1; }
 open=0
-while read -r name address; do
+# ask ADDRESS:PORT: its exit code in `code`.
+ask() {
   code=0
   timeout 60 kubectl run "stranger-$RANDOM" --namespace default --rm --stdin --restart Never --quiet \
     --image "$image" --image-pull-policy IfNotPresent --command -- \
-    /loadgen smoke --allow-remote --service qrcode --target "http://$address:9090" </dev/null || code=$?
+    /loadgen smoke --allow-remote --service qrcode --target "http://$1" </dev/null || code=$?
+}
+while read -r name address; do
+  ask "$address:8080"
+  # 1: another service than qrcode has answered.
+  if [ "$code" -gt 1 ]; then
+    echo "network-policy.sh: $name:8080 takes no connection of a stranger (exit code $code), so its other port shows nothing" >&2
+    open=1
+    continue
+  fi
+  ask "$address:9090"
   if [ "$code" -eq "$unreachable" ]; then
     echo "$name: closed to strangers"
   else

@@ -71,7 +71,8 @@ manifest() {
   # amd64 and arm64. One of them missing must not become a release.
   [ "${#sources[@]}" -eq 2 ] || fail "$3 has ${#sources[@]} digests, not 2"
   docker buildx imagetools create --tag "$image:$version" "${sources[@]}" >&2
-  made=$(docker buildx imagetools inspect "$image:$version" --format '{{.Manifest.Digest}}')
+  # buildx prints its table, not the field, for every format that begins with `{{.Manifest`.
+  made=$(docker buildx imagetools inspect "$image:$version" --format '{{json .Manifest}}' | jq -r .digest)
   valid_digest "$made" || fail "the registry tells no digest of $image:$version"
   echo "$made"
 }
@@ -86,7 +87,9 @@ charts() {
     # The library is inside of those that use it.
     ! grep -q '^type: library' "$chart" || continue
     name=$(basename "$(dirname "$chart")")
-    helm package "$(dirname "$chart")" --dependency-update --destination "$folder" >&2
+    # What a chart depends on is linked into its charts/ and goes along. With --dependency-update
+    # it would be in the package twice.
+    helm package "$(dirname "$chart")" --destination "$folder" >&2
     said=$(helm push "$folder/$name-$version.tgz" "oci://$registry" 2>&1)
     echo "$said" >&2
     pushed=$(sed -nE 's/^Digest: *(sha256:[0-9a-f]{64})$/\1/p' <<<"$said")

@@ -6,6 +6,8 @@
 #   --no-images   the images tripod-{blockchain,qrcode,twitter,tools}:0.1.0 are in the cluster already
 #
 # Needs kind, kubectl, helm, openssl 3, and the images in the local docker. Every wait is bounded. Ends with 0, or 1 and the state of all pods.
+# Where the host has a MySQL with an AppArmor profile (Ubuntu), that holds for the pod's too and must be unloaded before:
+# sudo apparmor_parser --remove /etc/apparmor.d/usr.sbin.mysqld
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -117,7 +119,7 @@ for service in blockchain qrcode twitter; do
 done
 load_code=0
 timeout 6m kubectl wait --for=condition=Complete job/load --namespace tripod --timeout=5m || load_code=$?
-timeout 1m kubectl logs job/load --namespace tripod --tail=60
+timeout 1m kubectl logs job/load --namespace tripod --all-containers --tail=60
 [ "$load_code" -eq 0 ] || { echo "smoke.sh: requests failed during the roll-out, see the report above" >&2; exit 1; }
 
 step "all well"

@@ -415,6 +415,10 @@ class ChartValues(unittest.TestCase):
         documents += [document for path, document in all_manifests() if path.parts[1:] in (("etl", "sample.yaml"), ("kind", "load-test.yaml"))]
         images = {container["image"] for document in documents for _, pod in pods(document) for container in pod["containers"]}
         self.assertLessEqual(images, loaded)
+        # The load shares its processors with the whole cluster. Without the option it ends with 3 as soon as it sends late.
+        load = next(document for document in documents if document["metadata"]["name"] == "load")
+        for container in load["spec"]["template"]["spec"]["containers"]:
+            self.assertEqual(container["args"][:4], ["--fail-if", "errors>0%", "--max-late", "100%"])
         for service in ("blockchain", "qrcode", "twitter"):
             names = [document["metadata"]["name"] for document in documents if document["kind"] in ("Deployment", "Service")]
             self.assertEqual(names.count(f"tripod-{service}"), 2)

@@ -102,7 +102,8 @@ class Smoke(unittest.TestCase):
         self.fail_at("for=condition=Complete job/load")
         text = self.smoke(code=1)
         self.assertIn("requests failed during the roll-out", text)
-        self.assertTrue(any("logs job/load" in line for line in self.calls()))
+        # Both containers': without this kubectl takes the first, whose requests may have been well.
+        self.assertTrue(any("logs job/load" in line and "--all-containers" in line for line in self.calls()))
 
     def test_keep_and_no_images(self):
         self.smoke("--keep", "--no-images")

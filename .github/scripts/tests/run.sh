@@ -9,7 +9,8 @@ root=$(cd "$scripts/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # What a pipeline sets would change what the scripts do.
-unset REGION REGISTRY TAG RATE DURATION LOADGEN CI
+unset REGION REGISTRY TAG RATE DURATION LOADGEN CI TRIPOD_VECTORS IMAGE BIN ROOT PATIENCE PAUSE
+unset TARGETARCH TARGET_CPU CA_BUNDLE
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 
 passed=0 failed=0
@@ -17,9 +18,12 @@ passed=0 failed=0
 # A test is a function in a subshell of its own, in an empty folder, with an empty
 # folder `fakes` first on its PATH. A command in it that fails ends it.
 run_test() {
-  local name=$1 folder=$work/$1 said
+  local name=$1 folder=$work/$1 said code
   mkdir -p "$folder/fakes"
-  if said=$(cd "$folder" && PATH="$folder/fakes:$PATH" && set -e && "$name" 2>&1); then
+  # Not as the condition of an `if`: there `set -e` would be ignored.
+  said=$(cd "$folder" && PATH="$folder/fakes:$PATH" && set -e && "$name" 2>&1)
+  code=$?
+  if [ "$code" -eq 0 ]; then
     passed=$((passed + 1))
     echo "test $name ... ok"
   else
@@ -77,6 +81,24 @@ a_change_in_the_docs_touches_nothing() {
   echo two >docs/x.md
   git commit -qam change
   same 'rust=false images=false charts=false cluster=false workflows=false ' "$(changed)"
+}
+
+what_the_tests_of_the_manifests_read_touches_the_cluster() {
+  local file
+  for file in README.md docs/operations.md benches/prices.toml; do
+    mkdir "$(basename "$file")"
+    (
+      cd "$(basename "$file")" && repository
+      mkdir -p docs benches
+      echo two >"$file"
+      git add "$file"
+      git commit -qm change
+      has "$(changed)" 'cluster=true'
+    )
+  done
+  # The files that they do name, so that a new one is not forgotten.
+  same "$(printf '%s\n' README.md benches/prices.toml docs/operations.md)" \
+    "$(grep -hoE 'ROOT / "(README\.md|docs/[^"]+|benches/[^"]+)"' "$root"/k8s/tests/*.py | sed -E 's/.*"(.*)"/\1/' | LC_ALL=C sort -u)"
 }
 
 a_change_of_the_pipeline_touches_everything() {
@@ -154,8 +176,51 @@ a_cluster_takes_the_images_of_its_commit() {
 }
 
 deletes_data_too() {
+  # There is no cluster any more.
+  fake aws <<'AWS'
+exit 254
+AWS
   ephemeral down tripod-e2e-1-1
-  same 'down.sh --name tripod-e2e-1-1 --region us-east-1 --delete-data --yes' "$(cat calls)"
+  same 'down.sh --name tripod-e2e-1-1 --region us-east-1 --delete-data --yes' "$(tail -n 1 calls)"
+}
+
+# A cluster whose API lets in 11.0.0.7, asked from the address given.
+guarded() {
+  fake aws <<'AWS'
+case "$*" in
+  *describe-cluster*) printf 'ACTIVE\t203.0.113.0/24,11.0.0.7/32\n' ;;
+  *update-cluster-config*) echo update-1 ;;
+  *describe-update*) [ "$(grep -c describe-update "${0%/fakes/*}/calls")" -ge 3 ] && echo Successful || echo InProgress ;;
+esac
+AWS
+  fake curl <<CURL
+echo $1
+CURL
+  PAUSE=0 ephemeral down tripod-e2e-1-1
+}
+
+a_host_that_did_not_make_a_cluster_is_let_in_before_it_deletes() {
+  guarded 1.0.0.7
+  has "$(cat calls)" 'aws eks update-cluster-config --name tripod-e2e-1-1 --region us-east-1 --resources-vpc-config publicAccessCidrs=1.0.0.7/32'
+  same 3 "$(grep -c 'describe-update .*--update-id update-1' calls)"
+  has "$(tail -n 1 calls)" down.sh
+}
+
+the_host_that_made_it_is_in_already() {
+  guarded 11.0.0.7
+  same 0 "$(grep -c update calls)"
+  has "$(tail -n 1 calls)" down.sh
+}
+
+a_host_that_cannot_be_let_in_deletes_all_the_same() {
+  fake aws <<'AWS'
+case "$*" in *describe-cluster*) printf 'ACTIVE\t203.0.113.0/24\n' ;; *) exit 255 ;; esac
+AWS
+  fake curl <<'CURL'
+exit 28
+CURL
+  ephemeral down tripod-e2e-1-1
+  has "$(tail -n 1 calls)" down.sh
 }
 
 ago() { date -u -d "-$1 minutes" +%Y-%m-%dT%H:%M:%S.123000+00:00; }
@@ -265,8 +330,13 @@ a_release_needs_a_section_in_the_changelog() {
 }
 
 two_digests_make_one_image() {
+  # As buildx does: a field by its name alone gives the whole table.
   fake docker <<'DOCKER'
-case "$3" in inspect) echo sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc ;; esac
+digest=sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc
+case "$*" in
+  *'imagetools inspect '*'{{.Manifest'*) printf 'Name:      x\nMediaType: y\nDigest:    %s\n' "$digest" ;;
+  *'imagetools inspect '*'{{json .Manifest}}') printf '{"mediaType": "y", "digest": "%s", "manifests": []}\n' "$digest" ;;
+esac
 DOCKER
   a=sha256:$(printf 'a%.0s' {1..64}) b=sha256:$(printf 'b%.0s' {1..64}) c=sha256:$(printf 'c%.0s' {1..64})
   release digest d "$a"
@@ -284,7 +354,8 @@ charts_are_pushed_but_for_the_library() {
 case "$1" in push) echo "Digest: sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd" ;; esac
 HELM
   same "ghcr.io/x/charts/blockchain@sha256:$(printf 'd%.0s' {1..64})" "$(release charts ghcr.io/x/charts v1.2.3 2>/dev/null)"
-  ! grep -q charts/service calls
+  # The links in charts/ bring what a chart depends on.
+  same 0 "$(grep -cE 'charts/service|dependency-update' calls)"
 }
 
 a_push_without_a_digest_is_no_release() {
@@ -336,11 +407,13 @@ refuses_a_wrong_or_missing_checksum() {
 
 # --- network-policy.sh ------------------------------------------------------------
 
-# A cluster of two pods; asking one of them ends with the code given for it.
+# A cluster of two pods; asking one of them for its admin port ends with the code
+# given for it, and for the traffic port with TRAFFIC.
 cluster() {
   fake kubectl <<KUBECTL
 case "\$*" in
   'get pods '*) printf '%s\n' ${3:-"'qrcode-1 10.0.0.1' 'twitter-1 10.0.0.2'"} ;;
+  *http://10.0.0.[12]:8080) exit ${TRAFFIC:-1} ;;
   *http://10.0.0.1:9090) exit $1 ;;
   *http://10.0.0.2:9090) exit $2 ;;
 esac
@@ -358,6 +431,13 @@ an_open_port_and_a_question_that_failed_do_not() {
     refused 1 "$scripts/network-policy.sh" tripod
     has "$said" 'twitter-1:9090 answers a stranger'
   done
+}
+
+a_network_that_lets_nobody_through_shows_nothing() {
+  TRAFFIC=69 cluster 69 69
+  refused 1 "$scripts/network-policy.sh" tripod
+  has "$said" 'qrcode-1:8080 takes no connection'
+  same 0 "$(grep -c :9090 calls)"
 }
 
 no_pods_show_nothing() {
@@ -459,6 +539,30 @@ every_action_is_pinned_as_the_list_of_pins_says() {
   [ "$found" -gt 20 ]
 }
 
+# What a step says fails with it: neither a pipe's first half nor a command inside
+# of another's argument may fail unseen, or a wrong tag becomes a release and a
+# change that cannot be looked at counts as none.
+no_step_of_a_workflow_fails_unseen() {
+  local workflow
+  for workflow in "$root"/.github/workflows/*.yml; do
+    grep -A 4 '^defaults:' "$workflow" | grep -qx '    shell: bash' || { echo "$workflow: its shell has no pipefail"; return 1; }
+    ! grep -nE '(echo|printf)[^|&;]*\$\(' "$workflow" || { echo "$workflow: a command in echo's argument fails unseen"; return 1; }
+  done
+}
+
+# A second attempt is the same run, where a name can be taken only once.
+every_upload_may_be_made_again() {
+  local uploads
+  uploads=$(cat "$root"/.github/workflows/*.yml | grep -A 6 'uses: actions/upload-artifact@')
+  [ "$(grep -c uses: <<<"$uploads")" -gt 3 ]
+  same "$(grep -c uses: <<<"$uploads")" "$(grep -cx '          overwrite: true' <<<"$uploads")"
+}
+
+# A registry refuses capitals, which the name of an owner may have.
+images_are_named_in_small_letters() {
+  same '' "$(grep -rnE 'github\.(repository|repository_owner) *}}' "$root/.github/workflows" | grep -v 'head.repo')"
+}
+
 every_script_that_a_workflow_runs_is_there() {
   local script
   grep -rhoE '(\.github/scripts|docker|k8s|eksctl)/[a-z0-9/-]+\.sh' "$root/.github/workflows" "$root/.github/actions" | sort -u >scripts
@@ -472,7 +576,7 @@ every_script_that_a_workflow_runs_is_there() {
 
 for test in $(declare -F | sed 's/^declare -f //'); do
   case $test in
-    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster) ;;
+    run_test | fake | same | has | refused | repository | changed | ephemeral | guarded | ago | release_tree | release | archive | download | build | cluster) ;;
     *) run_test "$test" ;;
   esac
 done
