@@ -37,6 +37,7 @@ use crate::{EXIT_INTERRUPTED, child, console};
 
 pub(crate) use self::host::load_average;
 pub(crate) use self::load::{percentile, reported};
+pub(crate) use self::measure::median;
 
 /// Where results are kept, relative to the workspace.
 const RESULTS: &str = "benches/results";

@@ -63,8 +63,8 @@ enum Promise {
         /// These only
         #[arg(long, value_name = "SERVICE", num_args = 1..)]
         only: Vec<overload::Subject>,
-        /// How often each
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        /// How often each; the median counts
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
         rounds: u32,
         /// How long at each rate
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=600))]

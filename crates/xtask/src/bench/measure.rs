@@ -197,7 +197,7 @@ impl Row {
 }
 
 /// The middle one; of an even number the mean of the middle two. 0 for none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;

@@ -3,7 +3,7 @@
 //!
 //! A quota of the kernel's would do it in lumps: it is looked at when a tick comes, so 5 % of a
 //! processor are 4 ms of every 80, and whoever is stopped for 76 ms is late however little is asked of
-//! it. Instead a process of real-time priority occupies the rest of each millisecond.
+//! it. Instead a process of real-time priority occupies the rest of each five milliseconds.
 
 use std::env;
 use std::process::{ExitCode, Stdio};
@@ -17,8 +17,9 @@ use tokio::time::sleep;
 
 use crate::child;
 
-/// What is dealt out. Short against any time that a client or a service looks at.
-const PERIOD: Duration = Duration::from_millis(1);
+/// What is dealt out. Short against any time that a client or a service looks at, long against what it costs to
+/// take turns: of a tenth of a millisecond, half is lost with cold caches.
+const PERIOD: Duration = Duration::from_millis(5);
 
 /// The kernel leaves others a twentieth of a processor, whatever those of real-time priority want, and
 /// takes it in one lump.
@@ -30,12 +31,12 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// What the hidden command `occupy` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Occupy {
-    /// How much of each millisecond
+    /// How much of each five milliseconds
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PERCENT)))]
     percent: u32,
 }
 
-/// Keeps a processor busy for a part of each millisecond, until it is ended.
+/// Keeps a processor busy for a part of each [`PERIOD`], until it is ended.
 #[expect(
     clippy::disallowed_methods,
     reason = "nothing else is to run on this thread"

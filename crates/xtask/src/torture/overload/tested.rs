@@ -20,11 +20,11 @@ use crate::database::free_port;
 
 /// Seconds at the beginning of each rate that do not count: opening thousands of connections at once costs
 /// as much as the replies of some seconds.
-const SETTLING: u32 = 4;
+const SETTLING: u32 = 3;
 /// How long a client waits for a reply.
 const PATIENCE: &str = "1s";
 /// Part of a processor that a service bound by it has, in percent.
-const PROCESSOR_PERCENT: u32 = 10;
+const PROCESSOR_PERCENT: u32 = 20;
 
 /// What came of one rate.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Point {
     pub(super) multiple: f64,
     /// Right replies a second.
     pub(super) good: f64,
+    /// The most of them at that time.
+    pub(super) most: f64,
     /// Refusals a second.
     pub(super) refused: f64,
     pub(super) p99_ms: f64,
@@ -46,6 +48,13 @@ pub(super) struct Load {
     pub(super) rate: f64,
     pub(super) connections: u32,
     pub(super) seconds: u32,
+}
+
+impl Point {
+    /// Of the most.
+    pub(super) fn part(&self) -> f64 {
+        self.good / self.most
+    }
 }
 
 /// A service that is tortured.
@@ -156,6 +165,7 @@ impl Tested {
         Ok(Point {
             multiple: load.multiple,
             good,
+            most: load.rate / load.multiple,
             refused,
             p99_ms: p99.context("loadgen's report lacks a percentile")?,
             admin,
@@ -263,12 +273,12 @@ mod tests {
             "total": {
                 // The first settle; what comes after the last send is not counted.
                 "timeline": [
-                    second(1, 1), second(2, 0), second(0, 0), second(9, 9), second(100, 20), second(120, 20), second(900, 900),
+                    second(1, 1), second(2, 0), second(9, 9), second(100, 20), second(120, 20), second(900, 900),
                 ],
                 "statuses": { "503": 50 },
             },
         });
-        assert_eq!(rates(&report, 6).unwrap(), (90.0, 10.0));
+        assert_eq!(rates(&report, 5).unwrap(), (90.0, 10.0));
         assert!(rates(&json!({}), 3).is_err());
     }
 
