@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 /// Who waits longer steps back: half of what most clients wait.
 pub(super) const TOO_LONG: Duration = Duration::from_millis(500);
 
-/// One of so many calls goes to those who stepped back, while there are others.
-const LATE_SHARE: usize = 4;
+/// One of so many calls goes to those who stepped back, while there are others. They are called in their order, at the
+/// end of most clients' patience, so every second reply to them is in vain; but who is patient must get one.
+const LATE_SHARE: usize = 8;
 
 /// Both in the order of coming, and with no more than there are connections, but for some that ended.
 #[derive(Debug, Default)]
