@@ -59,7 +59,7 @@ def hang_if_asked():
             return
     with open(os.path.join(FOLDER, "hangs"), "w", encoding="utf-8"):
         pass
-    time.sleep(600)
+    time.sleep(180)
 
 
 def stack_name():

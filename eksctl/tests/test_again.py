@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import time
 import unittest
@@ -117,10 +118,10 @@ class HalfWay(CloudCase):
         self.assertIsNotNone(self.world()["cluster"])
 
     def test_ctrl_c_ends_the_script_and_what_it_waits_for(self):
-        (self.root / "hang").write_text("sts get-caller-identity", encoding="utf-8")
+        (self.root / "hang").write_text("cloudformation deploy", encoding="utf-8")
         process, terminal = pty.fork()
         if process == 0:
-            os.execve(EKSCTL / "down.sh", ["down.sh", "--yes", "--name", "tripod-main"], self.environment)
+            os.execve(EKSCTL / "up.sh", ["up.sh", "--yes"], self.environment)
         self.addCleanup(os.close, terminal)
         deadline = time.monotonic() + 120
         while not (self.root / "hangs").exists() and time.monotonic() < deadline:
@@ -129,11 +130,12 @@ class HalfWay(CloudCase):
         done = 0
         while not done and time.monotonic() < deadline:
             try:
-                os.read(terminal, 65536)
+                if select.select([terminal], [], [], 0.05)[0]:
+                    os.read(terminal, 65536)
             except OSError:
-                pass
+                # Nobody is at the other end any more.
+                time.sleep(0.05)
             done, status = os.waitpid(process, os.WNOHANG)
-            time.sleep(0.05)
         if not done:
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
