@@ -43,8 +43,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 [ -n "$name" ] || { usage >&2; die "$EXIT_USAGE" "--name is missing: which cluster is to end is never guessed"; }
-valid_name "$name"
 valid_region "$region"
+valid_name "$name" "$region"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -68,6 +68,18 @@ need_programs aws eksctl kubectl helm timeout
 account=$(ask 111122223333 aws sts get-caller-identity --query Account --output text) ||
   die "$EXIT_UNAVAILABLE" "the provider does not know us; log in first (aws sts get-caller-identity must work)"
 
+# sweep LIMIT COMMAND...: as `try`; what is gone already is what was wanted. The tags of things that were deleted are found for a while.
+sweep() {
+  if run "$@" 2>"$work/errors"; then
+    return 0
+  elif grep -q 'NotFound\|is pending deletion' "$work/errors"; then
+    say "  it is gone already"
+  else
+    cat "$work/errors" >&2
+    failed+=("$(shown "${@:2}")")
+  fi
+}
+
 # tagged TYPE KEY: ARNs of our things.
 tagged() {
   ask "<$1>" aws resourcegroupstaggingapi get-resources --region "$region" \
@@ -81,8 +93,10 @@ step "1 services and load balancer"
 cluster=$(absent_or ACTIVE 'ResourceNotFoundException\|No cluster found' aws eks describe-cluster --region "$region" \
   --name "$name" --query cluster.status --output text) ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the cluster exists; see above"
-if [ "$cluster" = ACTIVE ]; then
+if [ "$cluster" = ACTIVE ] || [ "$cluster" = UPDATING ]; then
   try "$SHORT_LIMIT" aws eks update-kubeconfig --region "$region" --name "$name" --kubeconfig "$KUBECONFIG"
+  # From another host than up.sh's the API server may be out of reach, without which eksctl does not delete either.
+  reach_cluster auto || failed+=("opening the API server to this host")
   # Ingresses first, while their controller lives: it removes the load balancer with all that belongs to it.
   try 6m kubectl delete ingress --all --namespace tripod --ignore-not-found --wait=true --timeout=5m
   try 6m helm uninstall tripod --namespace tripod --ignore-not-found --wait --timeout 5m
@@ -90,15 +104,15 @@ if [ "$cluster" = ACTIVE ]; then
   # Claims first, while the volume driver lives.
   try 6m kubectl delete persistentvolumeclaim --all --namespace monitoring --ignore-not-found --wait=true --timeout=5m
 else
-  say "  no cluster"
+  say "  no cluster that answers"
 fi
 # What the controller left: a load balancer in the network would keep the network from being deleted.
 while read -r arn; do
-  try "$SHORT_LIMIT" aws elbv2 delete-load-balancer --region "$region" --load-balancer-arn "$arn"
+  sweep "$SHORT_LIMIT" aws elbv2 delete-load-balancer --region "$region" --load-balancer-arn "$arn"
   try 11m aws elbv2 wait load-balancers-deleted --region "$region" --load-balancer-arns "$arn"
 done < <(tagged elasticloadbalancing:loadbalancer elbv2.k8s.aws/cluster)
 while read -r arn; do
-  try "$SHORT_LIMIT" aws elbv2 delete-target-group --region "$region" --target-group-arn "$arn"
+  sweep "$SHORT_LIMIT" aws elbv2 delete-target-group --region "$region" --target-group-arn "$arn"
 done < <(tagged elasticloadbalancing:targetgroup elbv2.k8s.aws/cluster)
 
 # --- Database ---
@@ -106,16 +120,14 @@ done < <(tagged elasticloadbalancing:targetgroup elbv2.k8s.aws/cluster)
 step "2 database"
 database_stack=$(stack_status "$name-database" CREATE_COMPLETE) ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the database exists; see above"
-database=$(absent_or available 'DBInstanceNotFound' aws rds describe-db-instances --region "$region" \
-  --db-instance-identifier "$name-database" --query 'DBInstances[0].DBInstanceStatus' --output text) ||
+database=$(database_status available "$name-database") ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the database exists; see above"
 if [ "$database" != none ] && [ "$database" != deleting ]; then
   try "$SHORT_LIMIT" aws rds modify-db-instance --region "$region" --db-instance-identifier "$name-database" \
     --no-deletion-protection --apply-immediately
 fi
 if [ "$keep_snapshot" = no ] && [ "$database" != none ]; then
-  replica=$(absent_or none 'DBInstanceNotFound' aws rds describe-db-instances --region "$region" \
-    --db-instance-identifier "$name-database-replica" --query 'DBInstances[0].DBInstanceStatus' --output text) ||
+  replica=$(database_status none "$name-database-replica") ||
     die "$EXIT_UNAVAILABLE" "cannot see whether there is a replica; see above"
   if [ "$replica" != none ]; then
     try "$SHORT_LIMIT" aws rds delete-db-instance --region "$region" --db-instance-identifier "$name-database-replica" \
@@ -147,9 +159,20 @@ step "3 endpoints"
 endpoints_stack=$(stack_status "$name-endpoints" CREATE_COMPLETE) ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the endpoints exist; see above"
 remove_stack "$name-endpoints" "$endpoints_stack"
-# Groups that the load balancer controller made; they hold on to the network too.
+# Groups that the load balancer controller made; they hold on to the network too. Rules that let them in, such as the nodes', hold on to
+# them in turn.
 while read -r arn; do
-  try "$SHORT_LIMIT" aws ec2 delete-security-group --region "$region" --group-id "${arn##*/}"
+  group=${arn##*/}
+  rules=$(ask '' aws ec2 describe-security-groups --region "$region" --filters "Name=ip-permission.group-id,Values=$group" \
+    --query 'SecurityGroups[].GroupId' --output text | tr -s '[:blank:]' '\n')
+  for other in $rules; do
+    rule_ids=$(ask '' aws ec2 describe-security-group-rules --region "$region" --filters "Name=group-id,Values=$other" \
+      --query "SecurityGroupRules[?!IsEgress && ReferencedGroupInfo.GroupId=='$group'].SecurityGroupRuleId" --output text)
+    read -ra rule_ids <<<"$rule_ids"
+    [ "${#rule_ids[@]}" -eq 0 ] || sweep "$SHORT_LIMIT" aws ec2 revoke-security-group-ingress --region "$region" \
+      --group-id "$other" --security-group-rule-ids "${rule_ids[@]}"
+  done
+  sweep "$SHORT_LIMIT" aws ec2 delete-security-group --region "$region" --group-id "$group"
 done < <(tagged ec2:security-group elbv2.k8s.aws/cluster)
 
 step "4 cluster"
@@ -166,9 +189,9 @@ fi
 
 step "5 what was left behind"
 while read -r arn; do
-  try "$SHORT_LIMIT" aws ec2 delete-volume --region "$region" --volume-id "${arn##*/}"
+  sweep "$SHORT_LIMIT" aws ec2 delete-volume --region "$region" --volume-id "${arn##*/}"
 done < <(tagged ec2:volume tripod.cluster)
-for group in "/aws/eks/$name/cluster" "/aws/rds/instance/$name-database/error" "/aws/rds/instance/$name-database/slowquery"; do
+for group in "/aws/eks/$name/cluster" /aws/rds/instance/"$name"-database{,-replica}/{error,slowquery}; do
   found=$(ask "$group" aws logs describe-log-groups --region "$region" --log-group-name-prefix "$group" \
     --query 'logGroups[0].logGroupName' --output text)
   [ "$found" != "$group" ] || try "$SHORT_LIMIT" aws logs delete-log-group --region "$region" --log-group-name "$group"
@@ -176,14 +199,13 @@ done
 
 # --- Data ---
 
-bucket=$name-data-$account-$region
+bucket=$name-data-$account-$region key_kept='' holders=''
 if [ "$delete_data" = yes ]; then
   step "6 data"
   foundation=$(stack_status "$name-foundation" CREATE_COMPLETE) ||
     die "$EXIT_UNAVAILABLE" "cannot see whether the foundation exists; see above"
   key_arn=
   [ "$foundation" = none ] || key_arn=$(stack_output "$name-foundation" KeyArn)
-  remove_stack "$name-foundation" "$foundation"
   present=$(absent_or "$bucket" 'Not Found\|NoSuchBucket\|404' aws s3api head-bucket --region "$region" --bucket "$bucket") ||
     die "$EXIT_UNAVAILABLE" "cannot see whether the bucket $bucket exists; see above"
   if [ "$present" != none ]; then
@@ -199,17 +221,33 @@ if [ "$delete_data" = yes ]; then
         { failed+=("emptying $bucket"); break; }
       [ "$dry_run" = no ] || break
     done
-    try "$SHORT_LIMIT" aws s3api delete-bucket --region "$region" --bucket "$bucket"
   fi
+  # Only the stack knows the key: it goes when what takes long and may be interrupted is done.
   if [ -n "$key_arn" ]; then
-    try "$SHORT_LIMIT" aws kms schedule-key-deletion --region "$region" --key-id "$key_arn" --pending-window-in-days 7
+    # Snapshots of before, and databases that were made from them, are lost with it.
+    snapshots=$(ask '' aws rds describe-db-snapshots --region "$region" --snapshot-type manual \
+      --query "DBSnapshots[?KmsKeyId=='$key_arn'].DBSnapshotIdentifier" --output text)
+    databases=$(ask '' aws rds describe-db-instances --region "$region" \
+      --query "DBInstances[?KmsKeyId=='$key_arn'].DBInstanceIdentifier" --output text)
+    read -r holders <<<"$(tr -s '[:space:]' ' ' <<<"$snapshots $databases")"
+    if [ -n "$holders" ]; then
+      key_kept=$key_arn
+    else
+      sweep "$SHORT_LIMIT" aws kms schedule-key-deletion --region "$region" --key-id "$key_arn" --pending-window-in-days 7
+    fi
   fi
+  remove_stack "$name-foundation" "$foundation"
+  [ "$present" = none ] || try "$SHORT_LIMIT" aws s3api delete-bucket --region "$region" --bucket "$bucket"
 fi
 
 # --- What is left ---
 
 step "Left"
 left=no
+if [ -n "$key_kept" ]; then
+  say "  key $key_kept, which encrypts: $holders; when they are gone: aws kms schedule-key-deletion --region $region --key-id $key_kept"
+  left=yes
+fi
 snapshots=$(ask '<snapshots>' aws rds describe-db-snapshots --region "$region" --snapshot-type manual \
   --query "DBSnapshots[?DBInstanceIdentifier=='$name-database'].[DBSnapshotIdentifier,AllocatedStorage]" --output text)
 if [ -n "$snapshots" ] && [ "$snapshots" != None ]; then

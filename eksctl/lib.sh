@@ -6,7 +6,11 @@
 
 readonly EXIT_USAGE=64 EXIT_INPUT=65 EXIT_UNAVAILABLE=69
 
-# Stack operations and waits end by themselves; `timeout` is for a client that hangs.
+# A long answer would wait for a person in a pager, where a terminal is one.
+export AWS_PAGER=
+
+# Stack operations and waits end by themselves; `timeout` is for a client that hangs. --foreground leaves the terminal to the client:
+# else it could not ask for a login, and Ctrl-C would reach the script alone, which waits on.
 readonly STACK_LIMIT=65m CLUSTER_LIMIT=50m SHORT_LIMIT=2m
 
 say() { printf '%s\n' "$*"; }
@@ -51,7 +55,7 @@ run() {
   shift
   printf '  $ %s\n' "$(shown "$@")"
   [ "$dry_run" = no ] || return 0
-  timeout --kill-after=30s "$limit" "$@" || code=$?
+  timeout --foreground --kill-after=30s "$limit" "$@" || code=$?
   [ "$code" -eq 0 ] && return 0
   [ "$code" -eq 124 ] && warn "no end within $limit: $(shown "$@")"
   return "$code"
@@ -66,7 +70,7 @@ ask() {
     printf '%s\n' "$placeholder"
     return 0
   fi
-  timeout --kill-after=5s "$SHORT_LIMIT" "$@"
+  timeout --foreground --kill-after=5s "$SHORT_LIMIT" "$@"
 }
 
 # absent_or PLACEHOLDER PATTERN COMMAND...: as `ask`, but an error that matches the pattern means "none". Any other error is one: taking
@@ -103,22 +107,37 @@ stack_output() {
     --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" --output text
 }
 
-# ensure_stack STACK TEMPLATE PARAMETER=VALUE...: made, brought up to date or left as it is.
+# settled_stack STACK: its status once nothing is under way any more, such as what an interrupted run began.
+settled_stack() {
+  local status round
+  for ((round = 0; round < 280; round++)); do
+    status=$(stack_status "$1") || die "$EXIT_UNAVAILABLE" "cannot see whether the stack $1 exists; see above"
+    case $status in
+      # What a change set leaves that was never carried out; `deploy` goes on from there.
+      REVIEW_IN_PROGRESS) ;;
+      *_IN_PROGRESS) sleep "${TRIPOD_POLL_S:-15}"; continue ;;
+    esac
+    printf '%s\n' "$status"
+    return 0
+  done
+  die "$EXIT_UNAVAILABLE" "the stack $1 is still $status after 70 minutes"
+}
+
+# ensure_stack STACK TEMPLATE PARAMETER=VALUE...: made, brought up to date or left as it is. What no parameter names stays as it was.
 ensure_stack() {
   local stack=$1 template=$2 status
   shift 2
-  status=$(stack_status "$stack") || die "$EXIT_UNAVAILABLE" "cannot see whether the stack $stack exists; see above"
+  status=$(settled_stack "$stack")
   case $status in
-    ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED | DELETE_FAILED)
+    ROLLBACK_COMPLETE | ROLLBACK_FAILED | CREATE_FAILED)
       # The rest of a creation that failed holds nothing and cannot be updated.
       say "  $stack is $status: it is removed and made again"
+      unprotect "$stack"
       delete_stack "$stack"
       ;;
-    CREATE_IN_PROGRESS)
-      run "$STACK_LIMIT" aws cloudformation wait stack-create-complete --region "$region" --stack-name "$stack"
-      ;;
-    DELETE_IN_PROGRESS)
-      run "$STACK_LIMIT" aws cloudformation wait stack-delete-complete --region "$region" --stack-name "$stack"
+    DELETE_FAILED | UPDATE_ROLLBACK_FAILED)
+      # It was in use: what is left of it may hold data, and whoever stopped half-way knows what was meant.
+      die 1 "the stack $stack is $status: end what was begun (its events say what was in the way), then run this again"
       ;;
   esac
   run "$STACK_LIMIT" aws cloudformation deploy --region "$region" --stack-name "$stack" \
@@ -127,9 +146,88 @@ ensure_stack() {
     --parameter-overrides "$@"
 }
 
+# database_status PLACEHOLDER IDENTIFIER: "none" where there is none.
+database_status() {
+  absent_or "$1" 'DBInstanceNotFound' aws rds describe-db-instances --region "$region" \
+    --db-instance-identifier "$2" --query 'DBInstances[0].DBInstanceStatus' --output text
+}
+
+# unprotect STACK: lets the database of a stack that never came to be go, which its protection would keep.
+unprotect() {
+  local status
+  [ "$1" = "$name-database" ] || return 0
+  status=$(database_status none "$1") || die "$EXIT_UNAVAILABLE" "cannot see whether the database exists; see above"
+  case $status in
+    none | deleting) ;;
+    *)
+      run "$SHORT_LIMIT" aws rds modify-db-instance --region "$region" --db-instance-identifier "$1" \
+        --no-deletion-protection --apply-immediately
+      ;;
+  esac
+}
+
 delete_stack() {
   run "$SHORT_LIMIT" aws cloudformation delete-stack --region "$region" --stack-name "$1"
   run "$STACK_LIMIT" aws cloudformation wait stack-delete-complete --region "$region" --stack-name "$1"
+}
+
+# own_network: this host alone, as the provider sees it.
+own_network() {
+  local address
+  address=$(ask 198.51.100.7 curl -fsS --max-time 10 https://checkip.amazonaws.com) ||
+    die "$EXIT_UNAVAILABLE" "cannot find out this host's address; give up.sh --admin-cidr"
+  [[ $address =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ ]] || die "$EXIT_UNAVAILABLE" "not an address: $address; give up.sh --admin-cidr"
+  printf '%s/32\n' "$address"
+}
+
+# reach_cluster CIDR|auto: lets the network, and nobody else, reach the API server of a cluster that is there; with auto this host too,
+# where it does not yet. Needs its kubeconfig.
+reach_cluster() {
+  local wanted=$1 present own
+  present=$(ask "$wanted" aws eks describe-cluster --region "$region" --name "$name" \
+    --query "join(',', sort(cluster.resourcesVpcConfig.publicAccessCidrs))" --output text) || return
+  if [ "$wanted" = auto ]; then
+    ! ask '' kubectl get --raw /readyz --request-timeout=10s >/dev/null || return 0
+    own=$(own_network) || return
+    case ,$present, in
+      # It may, so that something else is in the way.
+      *",$own,"*) return 0 ;;
+    esac
+    wanted=$present,$own
+  fi
+  [ "$wanted" != "$present" ] || return 0
+  say "  the API server is opened to $wanted"
+  run "$SHORT_LIMIT" aws eks update-cluster-config --region "$region" --name "$name" \
+    --resources-vpc-config "publicAccessCidrs=$wanted" || return
+  # The update begins some seconds after it was asked for.
+  [ "$dry_run" = yes ] || sleep "${TRIPOD_POLL_S:-15}"
+  run 21m aws eks wait cluster-active --region "$region" --name "$name"
+}
+
+# in_zones_with_nodes FILE: makes a cluster file name as many zones as it does, but such as have nodes of its first shape. Letters mean
+# other zones in each account and not every region has the first three.
+in_zones_with_nodes() {
+  local file=$1 shape count zones barred chosen
+  read -r _ shape _ < <(node_groups "$file")
+  count=$(zone_count "$file")
+  zones=$(ask "${region}a ${region}b ${region}c" aws ec2 describe-instance-type-offerings --region "$region" \
+    --location-type availability-zone --filters "Name=instance-type,Values=$shape" \
+    --query 'sort(InstanceTypeOfferings[].Location)' --output text)
+  # Those in which there is no control plane (the provider's "Subnet requirements for clusters").
+  barred=$(ask '' aws ec2 describe-availability-zones --region "$region" \
+    --filters 'Name=zone-id,Values=use1-az3,usw1-az2,cac1-az3' --query 'AvailabilityZones[].ZoneName' --output text)
+  chosen=$(tr -s '[:blank:]' '\n' <<<"$zones" | awk -v barred="$barred" -v most="$count" '
+    $1 != "" && $1 != barred && found < most { line = line (found++ ? ", " : "") $1 }
+    END { if (found == most) print line }')
+  [ -n "$chosen" ] || die "$EXIT_INPUT" \
+    "$region has $shape in these zones: $zones. $count are wanted; take another region or shape (eksctl/cluster*.yaml)"
+  sed "s/^availabilityZones: .*/availabilityZones: [$chosen]/" "$file" >"$file.zones"
+  mv "$file.zones" "$file"
+}
+
+# need_answers: ends a run that would have to ask where nobody is.
+need_answers() {
+  [ "$dry_run" = yes ] || [ "$assume_yes" = yes ] || [ -t 0 ] || die "$EXIT_USAGE" "nobody is there to ask; --yes answers for you"
 }
 
 # confirm QUESTION: goes on, or ends the script with nothing done.
@@ -137,7 +235,7 @@ confirm() {
   local answer
   [ "$dry_run" = no ] || { say "Dry run: nothing is asked, started or spent."; return 0; }
   [ "$assume_yes" = no ] || return 0
-  [ -t 0 ] || die "$EXIT_USAGE" "nobody is there to ask; --yes answers for you"
+  need_answers
   printf '%s Type the name of the cluster to go on: ' "$1"
   read -r answer || answer=
   [ "$answer" = "$name" ] || die 1 "not confirmed; nothing was done"
@@ -153,9 +251,15 @@ need_programs() {
     "not installed: ${missing[*]}; docs/operations.md says which versions (--dry-run needs none of them)"
 }
 
+# valid_name NAME REGION: things of each of the provider's services are called after it, so that the narrowest of their rules count.
 valid_name() {
   [[ $1 =~ ^[a-z][a-z0-9-]{2,30}$ ]] || die "$EXIT_USAGE" \
     "--name $1: 3 to 31 lower-case letters, digits and hyphens, a letter first"
+  [[ $1 != *- && $1 != *--* ]] || die "$EXIT_USAGE" \
+    "--name $1: no hyphen at the end and no two in a row, which a database may not have"
+  local bucket=$1-data-000000000000-$2
+  [ "${#bucket}" -le 63 ] || die "$EXIT_USAGE" \
+    "--name $1: $((${#bucket} - 63)) characters too long, for the data bucket's name has the region in it and at most 63"
 }
 
 valid_region() {

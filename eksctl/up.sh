@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to served traffic: key and bucket, cluster, private endpoints, database, add-ons, users, services, smoke test.
 #
-# Idempotent: what is there and right is left alone, so that it can be run again after a failure or with another setting.
+# Idempotent: what is there and right is left alone, so that it can be run again after a failure or with another setting. What is not
+# said again stays as it was: the database's settings are read from its stack, those of the services from a secret beside them.
 # It prints its plan and the cost an hour first and asks before it spends. --dry-run prints every command that it would run and
 # needs neither an account nor any of the programs.
 set -euo pipefail
@@ -20,17 +21,20 @@ usage: eksctl/up.sh [options]
   --small               the live test: cluster-small.yaml, seven c8g.large
   --name NAME           name of the cluster [tripod-main, with --small tripod-small]
   --region REGION       [us-east-1]
-  --admin-cidr CIDR     who may reach the API server [this host's address, as the provider sees it]
+  --admin-cidr CIDR     who may reach the API server [this host's address, as the provider sees it, beside those who may]
+
+  Of these, a later run keeps what it is not told anew:
   --db-class CLASS      shape of the database [db.r7g.xlarge]
-  --multi-az            a standby of the database in another zone
-  --replica             a read replica
+  --multi-az            a standby of the database in another zone; --single-az ends it
+  --replica             a read replica; --no-replica ends it
   --snapshot ID         start the database from this snapshot
-  --unprotected         let down.sh delete the database without a word (throw-away clusters)
-  --alarm-topic ARN     where alarms of the database are sent
-  --registry REGISTRY   where the images are, such as ghcr.io/OWNER [the charts' default]
-  --tag TAG             their version [the charts' default]
+  --unprotected         let anybody delete the database without a word (throw-away clusters); --protected ends it
+  --alarm-topic ARN     where alarms of the database are sent; '' for nowhere
+  --registry REGISTRY   where the images are, such as ghcr.io/OWNER; '' for the charts' default
+  --tag TAG             their version; '' for the charts' default
   --team TEAM_ID        first word of every reply [Tripod]
-  --values FILE         further values for the charts; may be repeated
+  --values FILE         further values for the charts; may be repeated, and replaces all files of before; --no-values forgets them
+
   --sample              load generated tweets first: a new platform has no table, and the twitter service is not ready without one
   --no-services         stop before the charts
   --yes                 do not ask
@@ -40,8 +44,9 @@ Ends with 0; 1 not confirmed or a step failed; 64 usage; 65 files that do not fi
 TEXT
 }
 
-small=no name='' region=us-east-1 admin_cidr=auto db_class=db.r7g.xlarge multi_az=false replica=false snapshot='' protected=true
-topic='' registry='' tag='' team=Tripod services=yes sample=no assume_yes=no dry_run=no
+small=no name='' region=us-east-1 admin_cidr=auto services=yes sample=no assume_yes=no dry_run=no
+# What was said in this run. What was not is unset, and found later.
+declare -A said=()
 values=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -54,16 +59,20 @@ while [ $# -gt 0 ]; do
     --name) name=$2; shift ;;
     --region) region=$2; shift ;;
     --admin-cidr) admin_cidr=$2; shift ;;
-    --db-class) db_class=$2; shift ;;
-    --multi-az) multi_az=true ;;
-    --replica) replica=true ;;
-    --snapshot) snapshot=$2; shift ;;
-    --unprotected) protected=false ;;
-    --alarm-topic) topic=$2; shift ;;
-    --registry) registry=$2; shift ;;
-    --tag) tag=$2; shift ;;
-    --team) team=$2; shift ;;
-    --values) values+=("$2"); shift ;;
+    --db-class) said[InstanceClass]=$2; shift ;;
+    --multi-az) said[MultiAz]=true ;;
+    --single-az) said[MultiAz]=false ;;
+    --replica) said[ReadReplica]=true ;;
+    --no-replica) said[ReadReplica]=false ;;
+    --snapshot) said[SnapshotIdentifier]=$2; shift ;;
+    --unprotected) said[DeletionProtection]=false ;;
+    --protected) said[DeletionProtection]=true ;;
+    --alarm-topic) said[AlarmTopicArn]=$2; shift ;;
+    --registry) said[registry]=$2; shift ;;
+    --tag) said[tag]=$2; shift ;;
+    --team) said[team]=$2; shift ;;
+    --values) said[values]=yes; values+=("$2"); shift ;;
+    --no-values) said[values]=no ;;
     --sample) sample=yes ;;
     --no-services) services=no ;;
     --yes) assume_yes=yes ;;
@@ -80,14 +89,17 @@ else
   stand_in=tripod-main file=$here/cluster.yaml
 fi
 [ -n "$name" ] || name=$stand_in
-valid_name "$name"
 valid_region "$region"
+valid_name "$name" "$region"
 [ "$admin_cidr" = auto ] || [[ $admin_cidr =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$ ]] ||
   die "$EXIT_USAGE" "--admin-cidr $admin_cidr: expected an address and a length, such as 198.51.100.7/32"
 for extra in ${values[@]+"${values[@]}"}; do
   [ -r "$extra" ] || die "$EXIT_INPUT" "--values $extra: cannot be read"
 done
-storage=100
+[ "${said[values]:-}" != no ] || values=()
+if [ -v 'said[InstanceClass]' ]; then
+  price hourly "${said[InstanceClass]}" >/dev/null
+fi
 
 readonly HELM_LIMIT=16m
 work=$(mktemp -d)
@@ -101,6 +113,23 @@ trap ended EXIT
 export KUBECONFIG=$work/kubeconfig
 
 # --- The plan ---
+
+need_answers
+need_programs aws eksctl kubectl helm curl base64 timeout
+
+# The database as this run will have it: what was said, else as it is, else the template's defaults.
+declare -A database=([InstanceClass]=db.r7g.xlarge [MultiAz]=false [ReadReplica]=false [SnapshotIdentifier]='' [DeletionProtection]=true
+  [AlarmTopicArn]='' [AllocatedStorageGib]=100)
+kept=$(absent_or none 'does not exist' aws cloudformation describe-stacks --region "$region" --stack-name "$name-database" \
+  --query 'Stacks[0].Parameters[].[ParameterKey,ParameterValue]' --output text) ||
+  die "$EXIT_UNAVAILABLE" "the provider does not know us; log in first (aws sts get-caller-identity must work)"
+while IFS=$'\t' read -r key value; do
+  [ -z "$key" ] || [ ! -v "database[$key]" ] || database[$key]=$value
+done <<<"$kept"
+for key in "${!database[@]}"; do
+  [ ! -v "said[$key]" ] || database[$key]=${said[$key]}
+done
+db_class=${database[InstanceClass]}
 
 yes_no() { if [ "$1" = true ]; then echo yes; else echo no; fi; }
 
@@ -117,11 +146,10 @@ if [ "$services" = yes ]; then
   say "  8 smoke test                          helm test                 1 min"
 fi
 say ""
-print_costs "$file" "$db_class" "$storage" "$(yes_no "$multi_az")" "$(yes_no "$replica")" "$small"
+print_costs "$file" "$db_class" "${database[AllocatedStorageGib]}" "$(yes_no "${database[MultiAz]}")" \
+  "$(yes_no "${database[ReadReplica]}")" "$small"
 say ""
 confirm "This is billed from the first minute until eksctl/down.sh has run."
-
-need_programs aws eksctl kubectl helm curl timeout
 
 # --- 1. What must exist before the cluster ---
 
@@ -132,20 +160,16 @@ account=$(ask 111122223333 aws sts get-caller-identity --query Account --output 
 ensure_stack "$name-foundation" "$here/foundation.yaml" "ClusterName=$name"
 key_arn=$(stack_output "$name-foundation" KeyArn)
 [ "$dry_run" = no ] || key_arn=arn:aws:kms:$region:$account:key/11111111-2222-3333-4444-555555555555
-if [ "$admin_cidr" = auto ]; then
-  address=$(ask 198.51.100.7 curl -fsS --max-time 10 https://checkip.amazonaws.com) ||
-    die "$EXIT_UNAVAILABLE" "cannot find out this host's address; give --admin-cidr"
-  [[ $address =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}$ ]] || die "$EXIT_UNAVAILABLE" "not an address: $address; give --admin-cidr"
-  admin_cidr=$address/32
-fi
 
 # --- 2. The cluster ---
 
 step "2 cluster"
 rendered=$work/cluster.yaml
+networks=$admin_cidr
+[ "$networks" != auto ] || networks=$(own_network)
 # The comments speak of the stand-ins and are left out.
 sed -e '/^ *#/d' -e "s/$stand_in/$name/g" -e "s/000000000000/$account/g" -e "s/us-east-1/$region/g" \
-  -e "s|203\.0\.113\.0/24|$admin_cidr|" \
+  -e "s|203\.0\.113\.0/24|$networks|" \
   -e "s|arn:aws:kms:$region:$account:key/00000000-0000-0000-0000-$account|$key_arn|" "$file" >"$rendered"
 if grep -n '000000000000\|203\.0\.113\.0\|key/00000000-' "$rendered"; then
   die "$EXIT_INPUT" "${file##*/} still holds the stand-ins above"
@@ -156,20 +180,33 @@ complete=$(absent_or none 'ResourceNotFoundException\|No cluster found' aws eks 
 cluster_stack=$(stack_status "eksctl-$name-cluster") ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the cluster's stack exists; see above"
 if [ "$complete" != true ] && { [ "$complete" != none ] || [ "$cluster_stack" != none ]; }; then
+  # The endpoints are made in a cluster that is whole: where they are, only the tag is gone.
+  endpoints_stack=$(stack_status "$name-endpoints") ||
+    die "$EXIT_UNAVAILABLE" "cannot see whether the endpoints' stack exists; see above"
+  [ "$endpoints_stack" = none ] || die 1 "the cluster $name is not tagged tripod.complete=true, but was in use: the stack $name-endpoints\
+ is there. If it is whole, tag it: aws eks tag-resource --region $region --resource-arn arn:aws:eks:$region:$account:cluster/$name\
+ --tags tripod.complete=true,tripod.small=$small"
   # Its creation was cut off. Nothing of ours runs in it yet, and eksctl cannot take up where it stopped.
   say "  a half-made cluster is there: it is removed and made again"
   run "$CLUSTER_LIMIT" eksctl delete cluster --region "$region" --name "$name" --wait --disable-nodegroup-eviction
   complete=none
 fi
 if [ "$complete" = true ]; then
+  made_small=$(ask "$small" aws eks describe-cluster --region "$region" --name "$name" \
+    --query 'cluster.tags."tripod.small"' --output text)
+  [ "$made_small" = "$small" ] || [ "$made_small" = None ] || die "$EXIT_USAGE" "the cluster $name was made $(if [ "$made_small" = yes ]; then
+    echo 'with --small: say so again'; else echo 'without --small: leave it out'; fi), or its node groups and endpoints would be mixed"
   say "  it is there; node groups that are missing are added"
+  run "$SHORT_LIMIT" aws eks update-kubeconfig --region "$region" --name "$name" --kubeconfig "$KUBECONFIG"
+  reach_cluster "$admin_cidr"
   run "$CLUSTER_LIMIT" eksctl create nodegroup --config-file "$rendered" --timeout 40m
 else
+  in_zones_with_nodes "$rendered"
   run "$CLUSTER_LIMIT" eksctl create cluster --config-file "$rendered" --kubeconfig "$KUBECONFIG" --timeout 45m
   run "$SHORT_LIMIT" aws eks tag-resource --region "$region" \
-    --resource-arn "arn:aws:eks:$region:$account:cluster/$name" --tags tripod.complete=true
+    --resource-arn "arn:aws:eks:$region:$account:cluster/$name" --tags "tripod.complete=true,tripod.small=$small"
+  run "$SHORT_LIMIT" aws eks update-kubeconfig --region "$region" --name "$name" --kubeconfig "$KUBECONFIG"
 fi
-run "$SHORT_LIMIT" aws eks update-kubeconfig --region "$region" --name "$name" --kubeconfig "$KUBECONFIG"
 run 11m kubectl wait --for=condition=Ready nodes --all --timeout=10m
 
 # --- 3. Private ways to the provider ---
@@ -181,10 +218,10 @@ node_group=$(ask '<security-group-of-nodes>' aws eks describe-cluster --region "
   --query cluster.resourcesVpcConfig.clusterSecurityGroupId --output text)
 subnets=$(ask '<private-subnets>' aws ec2 describe-subnets --region "$region" \
   --filters "Name=vpc-id,Values=$vpc" 'Name=tag:kubernetes.io/role/internal-elb,Values=1' \
-  --query 'Subnets[].SubnetId' --output text | tr -s '\t ' ',,')
+  --query 'sort(Subnets[].SubnetId)' --output text | tr -s '\t ' ',,')
 [ -n "$subnets" ] || die "$EXIT_INPUT" "the network $vpc has no private subnets"
 routes=$(ask '<route-tables>' aws ec2 describe-route-tables --region "$region" \
-  --filters "Name=association.subnet-id,Values=$subnets" --query 'RouteTables[].RouteTableId' --output text | tr -s '\t ' ',,')
+  --filters "Name=association.subnet-id,Values=$subnets" --query 'sort(RouteTables[].RouteTableId)' --output text | tr -s '\t ' ',,')
 interfaces=true
 [ "$small" = no ] || interfaces=false
 ensure_stack "$name-endpoints" "$here/endpoints.yaml" "ClusterName=$name" "VpcId=$vpc" "SubnetIds=$subnets" \
@@ -193,10 +230,12 @@ ensure_stack "$name-endpoints" "$here/endpoints.yaml" "ClusterName=$name" "VpcId
 # --- 4. The database ---
 
 step "4 database"
+settings=()
+for key in "${!database[@]}"; do
+  settings+=("$key=${database[$key]}")
+done
 ensure_stack "$name-database" "$here/rds.yaml" "ClusterName=$name" "VpcId=$vpc" "SubnetIds=$subnets" \
-  "NodeSecurityGroupId=$node_group" "KeyArn=$key_arn" "InstanceClass=$db_class" "MultiAz=$multi_az" \
-  "AllocatedStorageGib=$storage" "ReadReplica=$replica" "DeletionProtection=$protected" \
-  "SnapshotIdentifier=$snapshot" "AlarmTopicArn=$topic"
+  "NodeSecurityGroupId=$node_group" "KeyArn=$key_arn" "${settings[@]}"
 db_host=$(stack_output "$name-database" Host)
 db_connections=$(stack_output "$name-database" MaxConnections)
 admin_secret=$(stack_output "$name-database" AdministratorSecret)
@@ -249,6 +288,37 @@ fi
 run "$SHORT_LIMIT" kubectl delete externalsecret,secret database-administrator --namespace tripod-etl --ignore-not-found
 [ "$users_code" -eq 0 ] || die 1 "the users of the database were not made, see above"
 
+# --- What the services were installed with ---
+
+# Kept in a secret, because values may hold what is none of everybody's business.
+readonly MEMORY=up-options
+# shellcheck disable=SC2016 # the variables are the template's
+remembered=$(ask '' kubectl get secret "$MEMORY" --namespace tripod --ignore-not-found \
+  -o 'go-template={{range $key, $value := .data}}{{$key}} {{$value}}{{"\n"}}{{end}}')
+while read -r key value; do
+  case $key in
+    registry | tag | team) [ -v "said[$key]" ] || said[$key]=$(base64 -d <<<"$value") ;;
+    values-*)
+      [ ! -v 'said[values]' ] || continue
+      base64 -d <<<"$value" >"$work/$key"
+      values+=("$work/$key")
+      ;;
+  esac
+done <<<"$remembered"
+registry=${said[registry]:-} tag=${said[tag]:-} team=${said[team]:-Tripod}
+
+# remember: puts them there for the next run.
+remember() {
+  local at file contents=("--from-literal=registry=$registry" "--from-literal=tag=$tag" "--from-literal=team=$team")
+  for at in ${values[@]+"${!values[@]}"}; do
+    # Keys come back in the order of the alphabet.
+    contents+=("--from-file=$(printf 'values-%03d.yaml' "$at")=${values[$at]}")
+  done
+  file=$work/$MEMORY.yaml
+  ask '' kubectl create secret generic "$MEMORY" --namespace tripod "${contents[@]}" --dry-run=client -o yaml >"$file"
+  run "$SHORT_LIMIT" kubectl apply --server-side --force-conflicts -f "$file"
+}
+
 if [ "$sample" = yes ]; then
   step "a sample table"
   sed -e "s/DATABASE-HOST/$db_host/g" -e "s|tripod-tools:0\.1\.0|${registry:+$registry/}tripod-tools:${tag:-0.1.0}|g" \
@@ -280,6 +350,7 @@ arguments+=(--set-string "global.teamId=$team,global.awsAccountId=$account"
 [ -z "$tag" ] || arguments+=(--set-string "global.image.tag=$tag")
 run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod \
   --wait --timeout 15m "${arguments[@]}"
+remember
 
 # A load balancer is made within seconds and answers within minutes.
 host=

@@ -5,9 +5,11 @@ scripts ask and fails loudly on anything else, so that a script which starts ask
 the text in $CLOUD/fail fails once, before it has had any effect; with a leading "after:" it has had its effect.
 """
 
+import base64
 import json
 import os
 import sys
+import time
 
 FOLDER = os.environ["CLOUD"]
 STATE = os.path.join(FOLDER, "state.json")
@@ -48,11 +50,34 @@ def planned_failure():
     return "after" if when or text.startswith("after:") else "before"
 
 
+def hang_if_asked():
+    path = os.path.join(FOLDER, "hang")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        if file.read() not in LINE:
+            return
+    with open(os.path.join(FOLDER, "hangs"), "w", encoding="utf-8"):
+        pass
+    time.sleep(180)
+
+
 def stack_name():
     return option("--stack-name")
 
 
+def let_in(world):
+    """Whether this host may reach the API server."""
+    return world["networks"] is None or "198.51.100.9/32" in world["networks"]
+
+
+def database_parameters():
+    given = ARGUMENTS[ARGUMENTS.index("--parameter-overrides") + 1:]
+    return dict(item.split("=", 1) for item in given)
+
+
 def aws(world):
+    assert os.environ.get("AWS_PAGER") == "", "a long answer would wait in a pager"
     service, verb = ARGUMENTS[0], ARGUMENTS[1]
     stacks = world["stacks"]
     if world.get("logged_out"):
@@ -66,6 +91,13 @@ def aws(world):
         query = option("--query")
         if query == "Stacks[0].StackStatus":
             print(stacks[name])
+            # What is under way has ended when it is looked at again.
+            stacks[name] = {
+                "CREATE_IN_PROGRESS": "ROLLBACK_IN_PROGRESS", "ROLLBACK_IN_PROGRESS": "ROLLBACK_COMPLETE",
+                "UPDATE_IN_PROGRESS": "UPDATE_COMPLETE"}.get(stacks[name], stacks[name])
+        elif "Parameters" in query:
+            for key, value in world["parameters"].get(name, {}).items():
+                print(f"{key}\t{value}")
         else:
             key = query.split("'")[1]
             print({
@@ -76,8 +108,9 @@ def aws(world):
             }[key])
     elif (service, verb) == ("cloudformation", "deploy"):
         name = stack_name()
-        if stacks.get(name, "").startswith("ROLLBACK"):
-            fail("the stack is in ROLLBACK_COMPLETE state and can not be updated")
+        if stacks.get(name, "CREATE_COMPLETE") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"):
+            fail(f"the stack is in {stacks[name]} state and can not be updated")
+        world["parameters"][name] = {**world["parameters"].get(name, {}), **database_parameters()}
         if not os.path.isfile(option("--template-file")):
             fail("no such template")
         stacks[name] = "CREATE_COMPLETE"
@@ -102,27 +135,58 @@ def aws(world):
         answers = {
             "cluster.status": cluster["status"],
             'cluster.tags."tripod.complete"': "true" if cluster["complete"] else "None",
+            'cluster.tags."tripod.small"': cluster.get("small", "None"),
+            "join(',', sort(cluster.resourcesVpcConfig.publicAccessCidrs))": ",".join(sorted(world["networks"] or [])),
             "cluster.resourcesVpcConfig.vpcId": "vpc-1",
             "cluster.resourcesVpcConfig.clusterSecurityGroupId": "sg-1",
         }
         print(answers[option("--query")])
     elif (service, verb) == ("eks", "tag-resource"):
-        assert option("--tags") == "tripod.complete=true", LINE
-        world["cluster"]["complete"] = True
+        complete, small = option("--tags").split(",")
+        assert complete == "tripod.complete=true" and small in ("tripod.small=yes", "tripod.small=no"), LINE
+        world["cluster"].update(complete=True, small=small.partition("=")[2])
+    elif (service, verb) == ("eks", "update-cluster-config"):
+        world["networks"] = option("--resources-vpc-config").removeprefix("publicAccessCidrs=").split(",")
+    elif (service, verb) == ("eks", "wait"):
+        pass
     elif (service, verb) == ("eks", "update-kubeconfig"):
         assert option("--kubeconfig") == os.environ["KUBECONFIG"], "the user's own kubeconfig is touched"
     elif (service, verb) == ("ec2", "describe-subnets"):
         print("subnet-1\tsubnet-2")
+    elif (service, verb) == ("ec2", "describe-instance-type-offerings"):
+        region = option("--region")
+        print("\t".join(region + letter for letter in world.get("zones", "abcdf")))
+    elif (service, verb) == ("ec2", "describe-availability-zones"):
+        print(world.get("barred_zone", ""))
+    elif (service, verb) == ("ec2", "describe-security-groups"):
+        group = option("--filters").rpartition("=")[2]
+        print("\t".join({rule["of"] for rule in world["rules"] if rule["from"] == group}))
+    elif (service, verb) == ("ec2", "describe-security-group-rules"):
+        group, other = option("--query").split("'")[1], option("--filters").rpartition("=")[2]
+        print("\t".join(rule["id"] for rule in world["rules"] if (rule["from"], rule["of"]) == (group, other)))
+    elif (service, verb) == ("ec2", "revoke-security-group-ingress"):
+        gone = ARGUMENTS[ARGUMENTS.index("--security-group-rule-ids") + 1:]
+        world["rules"] = [rule for rule in world["rules"] if (rule["of"], rule["id"]) not in [(option("--group-id"), id) for id in gone]]
     elif (service, verb) == ("ec2", "describe-route-tables"):
         assert "subnet-1,subnet-2" in LINE, LINE
         print("rtb-1\trtb-2")
     elif (service, verb) == ("resourcegroupstaggingapi", "get-resources"):
         print("\t".join(world["tagged"].get(option("--resource-type-filters"), [])) or "None")
     elif service in ("elbv2", "ec2") and verb.startswith("delete-"):
+        if any(word in world["deleted_before"] for word in ARGUMENTS):
+            for arns in world["tagged"].values():
+                arns[:] = [arn for arn in arns if arn.rsplit("/", 1)[-1] not in ARGUMENTS]
+            save(world)
+            fail("An error occurred (InvalidGroup.NotFound): The thing does not exist")
+        if any(rule["from"] in ARGUMENTS for rule in world["rules"]):
+            fail("An error occurred (DependencyViolation): resource has a dependent object")
         for arns in world["tagged"].values():
             arns[:] = [arn for arn in arns if arn not in ARGUMENTS and arn.rsplit("/", 1)[-1] not in ARGUMENTS]
     elif (service, verb) == ("elbv2", "wait"):
         pass
+    elif (service, verb) == ("rds", "describe-db-instances") and "--db-instance-identifier" not in ARGUMENTS:
+        assert "KmsKeyId==" in option("--query"), LINE
+        print("\t".join(world.get("databases_with_key", [])))
     elif (service, verb) == ("rds", "describe-db-instances"):
         if option("--db-instance-identifier").endswith("-replica") or not world.get("database"):
             fail("An error occurred (DBInstanceNotFound): DBInstance not found.")
@@ -134,6 +198,8 @@ def aws(world):
         world["database"] = None
     elif (service, verb) == ("rds", "wait"):
         pass
+    elif (service, verb) == ("rds", "describe-db-snapshots") and "KmsKeyId==" in option("--query"):
+        print("\t".join(world["snapshots"]))
     elif (service, verb) == ("rds", "describe-db-snapshots"):
         print("\n".join(f"{name}\t100" for name in world["snapshots"]))
     elif (service, verb) == ("logs", "describe-log-groups"):
@@ -172,9 +238,11 @@ def eksctl(world):
         world["cluster"] = {"status": "ACTIVE", "complete": False}
         world["logs"].append(f"/aws/eks/{name}/cluster")
     elif verb == ["create", "nodegroup"]:
-        if not world["cluster"]:
+        if not world["cluster"] or not let_in(world):
             fail("no cluster", 1)
     elif verb == ["delete", "cluster"]:
+        if not let_in(world):
+            fail("cannot clean up load balancers: the server could not be reached", 1)
         world["cluster"] = None
         world["stacks"].pop(f"eksctl-{option('--name')}-cluster", None)
         if world["tagged"].get("elasticloadbalancing:loadbalancer") or world["tagged"].get("ec2:security-group"):
@@ -184,9 +252,26 @@ def eksctl(world):
 
 
 def kubectl(world):
-    if not world["cluster"]:
+    if not world["cluster"] or not let_in(world):
         fail("the server could not be found", 1)
-    if ARGUMENTS[0] == "get" and ARGUMENTS[1] == "ingress":
+    if ARGUMENTS[:2] == ["get", "--raw"]:
+        print("ok")
+    elif ARGUMENTS[:2] == ["get", "secret"]:
+        for key, value in sorted((world["memory"] or {}).items()):
+            print(key, base64.b64encode(value.encode()).decode())
+    elif ARGUMENTS[:3] == ["create", "secret", "generic"]:
+        world["memory_made"] = {}
+        for word in ARGUMENTS:
+            if word.startswith("--from-literal="):
+                key, value = word.removeprefix("--from-literal=").split("=", 1)
+                world["memory_made"][key] = value
+            elif word.startswith("--from-file="):
+                key, path = word.removeprefix("--from-file=").split("=", 1)
+                with open(path, encoding="utf-8") as file:
+                    world["memory_made"][key] = file.read()
+    elif ARGUMENTS[0] == "apply" and "--server-side" in ARGUMENTS:
+        world["memory"] = world["memory_made"]
+    elif ARGUMENTS[0] == "get" and ARGUMENTS[1] == "ingress":
         world["asked_host"] = world.get("asked_host", 0) + 1
         print("tripod.elb.example" if world["asked_host"] > 1 else "", end="")
     elif ARGUMENTS[0] == "create":
@@ -213,6 +298,11 @@ def helm(world):
             if not os.path.isfile(path):
                 fail(f"no values file {path}", 1)
         world["releases"][ARGUMENTS[2]] = LINE
+        contents = []
+        for path in values:
+            with open(path, encoding="utf-8") as file:
+                contents.append(file.read())
+        world["values"][ARGUMENTS[2]] = contents
         if ARGUMENTS[2] == "tripod":
             world["tagged"]["elasticloadbalancing:loadbalancer"] = [
                 "arn:aws:elasticloadbalancing:us-east-1:444455556666:loadbalancer/app/k8s-tripod/1"]
@@ -233,6 +323,7 @@ def curl(_world):
 def main():
     with open(os.path.join(FOLDER, "calls"), "a", encoding="utf-8") as file:
         file.write(LINE + "\n")
+    hang_if_asked()
     failure = planned_failure()
     if failure == "before":
         fail("planned failure", 1)

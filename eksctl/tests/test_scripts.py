@@ -13,11 +13,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 EKSCTL = HERE.parent
 PROGRAMS = ("aws", "eksctl", "kubectl", "helm", "curl")
 CHANGES = re.compile(
-    r"aws \S+ (deploy|delete-|create-|modify-|tag-resource|schedule-)|aws cloudformation deploy|eksctl (create|delete)"
+    r"aws \S+ (deploy|delete-|create-|modify-|update-cluster|revoke-|tag-resource|schedule-)|aws cloudformation deploy|eksctl (create|delete)"
     r"|helm (upgrade|uninstall|test)|kubectl (apply|delete)")
 
 
-class Cloud(unittest.TestCase):
+class CloudCase(unittest.TestCase):
+    """A fake cloud, empty at first, and both scripts on it."""
+
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
@@ -32,7 +34,8 @@ class Cloud(unittest.TestCase):
         for program in PROGRAMS:
             (programs / "lib" / program).symlink_to(HERE / "cloud.py")
         self.put(
-            stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={})
+            stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={}, parameters={}, values={},
+            memory=None, networks=None, rules=[], deleted_before=[])
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin", "CLOUD": str(self.root), "HOME": str(self.root), "TRIPOD_POLL_S": "0"}
 
@@ -75,6 +78,8 @@ class Cloud(unittest.TestCase):
     def down(self, *arguments, **more):
         return self.script("down.sh", *arguments, **more)
 
+
+class Cloud(CloudCase):
     # --- Plans ---
 
     def test_a_dry_run_starts_no_program_and_shows_every_step(self):

@@ -152,6 +152,21 @@ class Rights(unittest.TestCase):
                             self.assertNotEqual(resource, "*")
                             self.assertTrue("tripod-" in resource or "Condition" in statement, resource)
 
+    def test_the_pipeline_may_ask_whether_its_zones_are_there(self):
+        # Spark looks for a zone as an object of its name first. Without both rights the answer is 403, which it takes for an error.
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            policy = next(association["permissionPolicy"] for association in config["iam"]["podIdentityAssociations"]
+                          if association["serviceAccountName"] == "etl")
+            listed, read = set(), set()
+            for statement in policy["Statement"]:
+                if "s3:ListBucket" in statement["Action"]:
+                    listed |= set(statement["Condition"]["StringLike"]["s3:prefix"])
+                if "s3:GetObject" in statement["Action"]:
+                    read |= {resource.partition("/")[2] for resource in statement["Resource"]}
+            for zone in ("working", "processed"):
+                self.assertLessEqual({zone, f"{zone}/*"}, listed & read, path)
+
     def test_namespaces_of_ours_enforce_the_restricted_standard(self):
         labels = {
             document["metadata"]["name"]: document["metadata"]["labels"]
@@ -216,6 +231,19 @@ class Agreement(unittest.TestCase):
         rds = (EKSCTL / "rds.yaml").read_text(encoding="utf-8")
         for shape in set(re.findall(r"\bdb\.r\dg\.\w+", rds)):
             self.assertIn(shape, prices["hourly"])
+
+    def test_storage_of_the_database_and_its_replica_grows_and_never_shrinks(self):
+        rds = (EKSCTL / "rds.yaml").read_text(encoding="utf-8")
+        self.assertEqual(rds.count("\n      MaxAllocatedStorage: "), rds.count("\n    Type: AWS::RDS::DBInstance\n"))
+        # A snapshot may be larger than the parameter.
+        self.assertEqual(re.findall(r"\n      AllocatedStorage: (.*)", rds), ["!If [FromSnapshot, !Ref AWS::NoValue, !Ref AllocatedStorageGib]"])
+
+    def test_config_maps_of_files_hold_what_the_driver_looks_for(self):
+        # A ConfigMap takes the files of a folder and none of those below.
+        text = (K8S / "etl/spark.yaml").read_text(encoding="utf-8")
+        folder = ROOT / re.search(r"create configmap etl-sql .*--from-file=(\S+)", text).group(1)
+        self.assertTrue([path for path in folder.iterdir() if re.fullmatch(r"\d\d_\w+\.sql", path.name)], folder)
+        self.assertTrue((ROOT / re.search(r"create configmap etl-spark .*--from-file=(\S+)", text).group(1)).is_file())
 
     def test_nodes_are_private_encrypted_and_keep_their_role_to_themselves(self):
         for path in ("cluster.yaml", "cluster-small.yaml"):

@@ -59,6 +59,7 @@ pub(crate) async fn check(workspace: &Workspace) -> Result<Tally> {
     for file in [
         "k8s/tests/test_manifests.py",
         "eksctl/tests/test_scripts.py",
+        "eksctl/tests/test_again.py",
     ] {
         tally.add(unittest::run(&tools, &workspace.root, file).await?);
     }
