@@ -37,28 +37,7 @@ up() {
   "$root/eksctl/up.sh" "${options[@]}"
 }
 
-# The API of a cluster lets in the host that made it. The janitor runs on another,
-# and without the API neither the Ingress nor the cluster itself can be deleted.
-# Whatever goes wrong here, the deletion that follows is tried and tells.
-admit() {
-  local address now update status='' limit=$((SECONDS + ${PATIENCE:-600}))
-  now=$(aws eks describe-cluster --name "$1" --region "$region" \
-    --query "cluster.[status, join(',', resourcesVpcConfig.publicAccessCidrs)]" --output text) || return 0
-  [[ $now == ACTIVE* ]] || return 0
-  address=$(curl -fsS -m 10 https://checkip.amazonaws.com)/32 || return 0
-  [[ ,${now##*$'\t'}, != *",$address,"* ]] || return 0
-  update=$(aws eks update-cluster-config --name "$1" --region "$region" \
-    --resources-vpc-config "publicAccessCidrs=$address" --query update.id --output text) || return 0
-  until [ "$status" = Successful ] || [ "$status" = Failed ] || [ "$SECONDS" -ge "$limit" ]; do
-    sleep "${PAUSE:-5}"
-    status=$(aws eks describe-update --name "$1" --region "$region" --update-id "$update" \
-      --query update.status --output text) || return 0
-  done
-  echo "let $address in: ${status:-no answer}"
-}
-
 down() {
-  admit "$1"
   "$root/eksctl/down.sh" --name "$1" --region "$region" --delete-data --yes
 }
 
