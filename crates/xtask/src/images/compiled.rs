@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Build and look at this image only, and run none: blockchain, qrcode, twitter or tools
     #[arg(long, value_name = "TARGET", value_parser = TARGETS)]
     only: Option<String>,
-    /// Give up after so many minutes; the query engine alone takes most of an hour on two processors
+    /// Give up after so many minutes; all takes half an hour on two processors with nothing else to do
     #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
 }
