@@ -8,7 +8,7 @@
 use pulp::NullaryFnOnce;
 use pulp::x86::V4;
 
-use super::{Counter, MAX_TRIES, Mined};
+use super::{MAX_TRIES, Mined};
 use crate::transaction::ShortHash;
 
 /// Tries side by side.
@@ -16,6 +16,9 @@ const LANES: usize = 16;
 
 /// A word of each try.
 type Lane = [u32; LANES];
+
+/// The same word of each.
+const ZERO: Lane = [0; LANES];
 
 /// SHA-256's round constants.
 const ROUND_CONSTANTS: [u32; 64] = [
@@ -92,38 +95,106 @@ pub(super) fn processor() -> Option<V4> {
 
 /// Mines as [`super::one_by_one`] does.
 pub(super) fn mine(processor: V4, after_seed: &[u32; 8], good_hashes: u64) -> Option<Mined> {
-    let mut counter = Counter::new();
-    let mut message = [[0; LANES]; 16];
-    let tries = (0..MAX_TRIES).step_by(LANES);
-    tries.into_iter().find_map(|first| {
-        counter.fill(&mut message);
+    let mut numbers = Numbers::FIRST;
+    let mut message = [ZERO; 16];
+    for first in (0..MAX_TRIES).step_by(LANES) {
+        // Apart, so that the compiler does not see which words are 0: it would no longer find the
+        // lanes.
+        processor.vectorize(Write {
+            numbers: &mut numbers,
+            message: &mut message,
+        });
         let hashes = processor.vectorize(Compress {
             state: after_seed,
             message: &message,
         });
         let mut numbered = (first..).zip(hashes);
-        let (pow, hash) = numbered.find(|(_, hash)| u64::from(*hash) < good_hashes)?;
-        let hash = ShortHash(hash);
-        Some(Mined { pow, hash })
-    })
+        if let Some((pow, hash)) = numbered.find(|(_, hash)| u64::from(*hash) < good_hashes) {
+            let hash = ShortHash(hash);
+            return Some(Mined { pow, hash });
+        }
+    }
+    None
 }
 
-impl Counter {
-    /// Writes this number and those after it as blocks side by side, and goes on behind them.
-    fn fill(&mut self, message: &mut [Lane; 16]) {
-        // A number below MAX_TRIES and the bit behind it are at most 9 bytes, the length is the last
-        // word; all between stays 0.
-        const CHANGING: [usize; 4] = [0, 1, 2, 15];
-        for lane in 0..LANES {
-            let (words, _) = self.block.as_chunks::<4>();
-            for index in CHANGING {
-                let place = message.get_mut(index).and_then(|words| words.get_mut(lane));
-                if let (Some(place), Some(word)) = (place, words.get(index)) {
-                    *place = u32::from_be_bytes(*word);
-                }
-            }
-            self.increment();
+/// Sixteen numbers in a row, below 10^8, as numbers and as text.
+struct Numbers {
+    values: Lane,
+    /// Eight decimal digits each, 0 to 9, the first one in the highest byte.
+    digits: [u64; LANES],
+}
+
+impl Numbers {
+    const FIRST: Self = {
+        let (mut values, mut digits) = (ZERO, [0; LANES]);
+        let mut lane = 0;
+        while lane < LANES {
+            values[lane] = lane as u32;
+            digits[lane] = (lane as u64 / 10) << 8 | lane as u64 % 10;
+            lane += 1;
         }
+        Self { values, digits }
+    };
+
+    /// Goes on by as many as there are.
+    #[inline(always)]
+    fn increase(&mut self) {
+        /// What takes a byte from ten to where it carries into the next.
+        const OVER_NINE: u64 = 0xf6f6_f6f6_f6f6_f6f6;
+        const SIXTEEN: u64 = 0x0106;
+        self.values = each(|i| self.values[i].wrapping_add(LANES as u32));
+        self.digits = self.digits.map(|digits| {
+            let raised = digits.wrapping_add(OVER_NINE);
+            let sum = raised.wrapping_add(SIXTEEN);
+            // A byte of ten or more has carried and is a digit; of others what raised them is left
+            // in the high half.
+            let is_raised = (sum >> 4) & 0x0101_0101_0101_0101;
+            let all_its_bits = (is_raised << 8).wrapping_sub(is_raised);
+            sum.wrapping_sub(all_its_bits & OVER_NINE)
+        });
+    }
+
+    /// Fills in what differs between the blocks of tries: the number and the bit behind it are at
+    /// most nine bytes, the last word is the length, and all between is 0.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "halves of a text")]
+    fn write(&self, message: &mut [Lane; 16]) {
+        let counts = each(|i| {
+            let value = self.values[i];
+            let over = |limit: u32| u32::from(value >= limit);
+            let few = over(10) + over(100) + over(1_000) + over(10_000);
+            1 + few + over(100_000) + over(1_000_000) + over(10_000_000)
+        });
+        let mut texts = [0_u64; LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            let unused = 64 - 8 * u64::from(counts[lane]);
+            let text = self.digits[lane] | 0x3030_3030_3030_3030;
+            // In two steps: behind eight digits it is in the next word.
+            let end = (0x80_u64 << unused) >> 8;
+            texts[lane] = text << unused | end;
+            lane += 1;
+        }
+        message[0] = each(|i| (texts[i] >> 32) as u32);
+        message[1] = each(|i| texts[i] as u32);
+        message[2] = each(|i| if counts[i] == 8 { 0x8000_0000 } else { 0 });
+        message[15] = each(|i| 8 * (64 + counts[i]));
+    }
+}
+
+/// Writes the next sixteen blocks.
+struct Write<'a> {
+    numbers: &'a mut Numbers,
+    message: &'a mut [Lane; 16],
+}
+
+impl NullaryFnOnce for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.numbers.write(self.message);
+        self.numbers.increase();
     }
 }
 
@@ -209,17 +280,15 @@ mod tests {
 
     use super::*;
     use crate::hash::INITIAL_STATE;
-    use crate::mine::one_by_one;
+    use crate::mine::{Counter, one_by_one};
 
-    #[test]
-    fn sixteen_blocks_come_out_as_one_by_one() {
+    /// Blocks from `numbers` on are those that are counted one by one.
+    fn come_out_as_one_by_one(mut numbers: Numbers, mut single: Counter, passes: u32) {
         let mut state = INITIAL_STATE;
         compress256(&mut state, &[[b'7'; 64]]);
-        let (mut counter, mut single) = (Counter::new(), Counter::new());
-        let mut message = [[0; LANES]; 16];
-        // Past numbers of one, two, three and four digits.
-        for _ in 0..700 {
-            counter.fill(&mut message);
+        let mut message = [ZERO; 16];
+        for _ in 0..passes {
+            numbers.write(&mut message);
             // The plain code, which every processor can run.
             let found = Compress {
                 state: &state,
@@ -229,9 +298,35 @@ mod tests {
             for hash in found {
                 let mut expected = state;
                 compress256(&mut expected, &[single.block]);
-                assert_eq!(hash, expected[0]);
+                assert_eq!(hash, expected[0], "{:?}", numbers.values);
                 single.increment();
             }
+            numbers.increase();
+        }
+    }
+
+    #[test]
+    fn sixteen_blocks_come_out_as_one_by_one() {
+        // Past numbers of one to five digits.
+        come_out_as_one_by_one(Numbers::FIRST, Counter::new(), 700);
+    }
+
+    #[test]
+    fn numbers_of_all_lengths_are_written_as_text() {
+        for (digits, power) in (5..).zip([10_000_u32, 100_000, 1_000_000, 10_000_000]) {
+            let mut numbers = Numbers::FIRST;
+            for (lane, value) in (0_u32..).zip(&mut numbers.values) {
+                *value = power - 16 + lane;
+                let text = format!("{value:08}");
+                let text = text.bytes().map(|digit| u64::from(digit - b'0'));
+                numbers.digits[lane as usize] = text.fold(0, |all, digit| all << 8 | digit);
+            }
+            let mut single = Counter::new();
+            single.digits = digits - 1;
+            single.restart(b'9');
+            let text = (power - 16).to_string();
+            single.block[..text.len()].copy_from_slice(text.as_bytes());
+            come_out_as_one_by_one(numbers, single, 3);
         }
     }
 
