@@ -70,6 +70,10 @@
 {{- if lt (add (int $v.preStopSleepSeconds) (int $n.settle)) (int64 $n.lag) -}}
 {{- $wrong = append $wrong (printf "settleSeconds (%d) and preStopSleepSeconds (%d) must come to loadBalancer.lagSeconds (%d) at least: so long the load balancer may go on sending to a pod that is being removed. Leave settleSeconds empty to have just that." (int $n.settle) (int $v.preStopSleepSeconds) (int $n.lag)) -}}
 {{- end -}}
+{{- $check := mul (int $n.checkPeriod) (int $n.checkFailures) -}}
+{{- if le (int64 $n.settle) $check -}}
+{{- $wrong = append $wrong (printf "settleSeconds (%d) must be above the %d s in which the load balancer's health check (each %d s, %d failures) finds out that a pod stops: where nobody deregisters it, requests would be sent to a pod that is gone. Set it, or loadBalancer.lagSeconds (%d), which it follows where it is empty, to %d at least." (int $n.settle) $check (int $n.checkPeriod) (int $n.checkFailures) (int $n.lag) (add1 $check)) -}}
+{{- end -}}
 {{- if gt (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds) -}}
 {{- $wrong = append $wrong (printf "requestDeadlineSeconds (%d) is above loadBalancer.deregistrationDelaySeconds (%d): the load balancer would cut requests in hand when a pod is removed. Lower the one or raise the other." (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds)) -}}
 {{- end -}}
