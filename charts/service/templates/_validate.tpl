@@ -139,6 +139,9 @@
 {{- if and $ingress.enabled $v.networkPolicy.enabled (not $v.networkPolicy.loadBalancerCidrs) (not $v.networkPolicy.extraIngress) -}}
 {{- $wrong = append $wrong "networkPolicy.loadBalancerCidrs is empty: what the Ingress sends could not reach the pods. Name the subnets of the load balancer, or the controller's pods in networkPolicy.extraIngress." -}}
 {{- end -}}
+{{- if and $v.monitoring.rules (not $v.monitoring.serviceMonitor) -}}
+{{- $wrong = append $wrong "monitoring.rules is on without monitoring.serviceMonitor: the rules ask for series by the job that it names, find none, and TripodTargetsMissing would ring for ever. Turn monitoring.serviceMonitor on, or the rules off." -}}
+{{- end -}}
 {{- $tracing := include "service.tracing.values" . | fromYaml -}}
 {{- if and $tracing.endpoint (not $tracing.namespace) $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}
 {{- $wrong = append $wrong "tracing.endpoint is set, but networkPolicy lets no traces out. Set tracing.namespace to that of the collector's pods or, for one outside the cluster, add it to networkPolicy.extraEgress." -}}
