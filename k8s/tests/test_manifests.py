@@ -253,6 +253,11 @@ class Agreement(unittest.TestCase):
                     self.assertIs(group[key], True, (path, group["name"], key))
             self.assertNotIn("0.0.0.0/0", config["vpc"]["publicAccessCIDRs"])
 
+    def test_the_controller_attaches_the_firewall_that_the_charts_advise(self):
+        self.assertIn("wafv2-acl-", (ROOT / "charts/twitter/values.yaml").read_text(encoding="utf-8"))
+        values = yaml.safe_load((EKSCTL / "addons/aws-load-balancer-controller.yaml").read_text(encoding="utf-8"))
+        self.assertTrue(values["enableWafv2"])
+
     def test_ingresses_of_the_group_agree_and_do_not_share_a_place(self):
         rules = {document["metadata"]["name"]: document["metadata"]["annotations"]
                  for _, document in documents(K8S / "ingress", skip=()) if document["kind"] == "Ingress"}
