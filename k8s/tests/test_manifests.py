@@ -140,6 +140,25 @@ class Rights(unittest.TestCase):
                     self.assertNotIn("*", rule[key], path)
                 self.assertNotIn("secrets", rule["resources"], path)
 
+    def test_grafana_reads_config_maps_of_two_namespaces_and_no_secret(self):
+        values = yaml.safe_load((EKSCTL / "addons/kube-prometheus-stack.yaml").read_text(encoding="utf-8"))["grafana"]
+        # The chart's own role has secrets in it, whatever else is set.
+        self.assertIs(values["rbac"]["create"], False)
+        objects = {(thing["kind"], thing["metadata"]["namespace"]): thing for thing in values["extraObjects"]}
+        self.assertEqual(set(objects), {(kind, namespace) for kind in ("Role", "RoleBinding") for namespace in ("monitoring", "tripod")})
+        searched = values["sidecar"]["dashboards"]["searchNamespace"]
+        self.assertEqual(set(searched), {namespace for _, namespace in objects})
+        # Where they ask for secrets as well, they are refused and start over.
+        for sidecar in values["sidecar"].values():
+            self.assertEqual(sidecar["resource"], "configmap")
+        for (kind, namespace), thing in objects.items():
+            if kind == "Role":
+                self.assertEqual(thing["rules"], [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}])
+            else:
+                self.assertEqual(thing["roleRef"]["name"], objects["Role", namespace]["metadata"]["name"])
+                self.assertEqual(thing["subjects"], [
+                    {"kind": "ServiceAccount", "name": values["serviceAccount"]["name"], "namespace": "monitoring"}])
+
     def test_no_pod_identity_has_a_wildcard_of_actions_or_everything_as_resource(self):
         for path in ("cluster.yaml", "cluster-small.yaml"):
             config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
