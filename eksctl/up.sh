@@ -275,6 +275,8 @@ for manifest in secret-store users; do
   sed -e "s/tripod-main/$name/g" -e "s/us-east-1/$region/g" -e "s/DATABASE-HOST/$db_host/g" \
     -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
 done
+# Whom the jobs below may talk to, before there are any.
+run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/etl/base.yaml"
 run "$SHORT_LIMIT" kubectl apply -f "$work/secret-store.yaml"
 # Jobs cannot be changed; one of an earlier run is done with.
 run "$SHORT_LIMIT" kubectl delete job database-users --namespace tripod-etl --ignore-not-found --wait=true

@@ -163,6 +163,16 @@ class Cloud(CloudCase):
                 self.assertNotIn(stand_in, world["applied"][manifest])
         self.assertIn("db.example.internal", world["applied"]["users.yaml"])
 
+    def test_network_policies_are_there_before_what_they_are_for(self):
+        self.up("--yes", "--sample")
+        calls = self.calls()
+        # What kubectl is given lies in a folder of the run's own, or here.
+        applied = [re.search(r"^kubectl apply -f \S*?/([\w.-]+\.yaml)$", line) for line in calls]
+        order = [match.group(1) for match in applied if match]
+        self.assertLess(order.index("namespaces.yaml"), order.index("base.yaml"))
+        for job in ("users.yaml", "sample.yaml"):
+            self.assertLess(order.index("base.yaml"), order.index(job))
+
     def test_the_small_cluster_has_no_paid_endpoints_and_no_monitoring(self):
         self.up("--yes", "--small")
         self.assertTrue(any("Interfaces=false" in line for line in self.calls()))

@@ -63,7 +63,7 @@ if [ "$images" = yes ]; then
 fi
 
 step "database"
-timeout 1m kubectl apply -f "$root/k8s/namespaces.yaml"
+timeout 1m kubectl apply -f "$root/k8s/namespaces.yaml" -f "$root/k8s/etl/base.yaml"
 password() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 password >"$work/root"
 password >"$work/reader"

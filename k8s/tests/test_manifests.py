@@ -51,6 +51,23 @@ def pods(document):
             yield part, spec[part]["template"]["spec"]
 
 
+def labels_of_pods(document):
+    """The labels of each pod that `pods` finds."""
+    kind, spec = document["kind"], document.get("spec", {})
+    if kind == "SparkApplication":
+        return [spec[part]["labels"] for part in ("driver", "executor")]
+    template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+    return [template["metadata"]["labels"]] if "metadata" in template else []
+
+
+def selects(selector, labels):
+    """Whether a selector of pods takes these labels; of expressions it knows "In"."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(expression["operator"] == "In" for expression in expressions), selector
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        labels.get(expression["key"]) in expression["values"] for expression in expressions)
+
+
 def unrestricted(pod):
     """Why a pod is not what the "restricted" standard asks for (Kubernetes' documentation, Pod Security Standards)."""
     whole = pod.get("securityContext", {})
@@ -203,6 +220,64 @@ class Rights(unittest.TestCase):
                 self.assertIn(document["metadata"].get("namespace"), made, path)
 
 
+class Network(unittest.TestCase):
+    """Who may talk to whom: in our namespaces nobody, but for what is named."""
+
+    AGENT = "169.254.170.23/32"
+
+    def policies(self, namespace, files=None):
+        return [document for path, document in all_manifests() if document["kind"] == "NetworkPolicy"
+                and document["metadata"]["namespace"] == namespace and (files is None or path.name in files)]
+
+    def ways_out(self, labels):
+        """Ports that pods with these labels may reach on EKS, with the networks or pods that they lead to, as text."""
+        ways = set()
+        for policy in self.policies("tripod-etl", ("namespaces.yaml", "base.yaml", "spark.yaml")):
+            if not selects(policy["spec"]["podSelector"], labels):
+                continue
+            for rule in policy["spec"].get("egress", []):
+                peers = [peer.get("ipBlock", {}).get("cidr", "pods") for peer in rule.get("to", [])] or ["everywhere"]
+                ports = [port["port"] for port in rule.get("ports", [])] or ["all"]
+                ways |= {(port, peer) for port in ports for peer in peers}
+        return ways
+
+    def test_nobody_talks_to_anybody_whom_no_policy_names(self):
+        for namespace in ("tripod", "tripod-etl"):
+            # With the namespace itself, so that there is no moment without.
+            specs = [policy["spec"] for policy in self.policies(namespace, ("namespaces.yaml",))]
+            self.assertEqual(specs, [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}], namespace)
+
+    def test_each_job_reaches_what_it_works_with_and_no_more(self):
+        names = {(53, "pods")}
+        database = names | {(3306, "10.20.0.0/16"), (3306, "10.30.0.0/16")}
+        objects = {(443, "everywhere"), (80, self.AGENT)}
+        wanted = {
+            "database-users": database, "sample": database, "etl": database | objects, "etl-load": database | objects,
+            "score": names | objects | {("all", "pods")}}
+        found = {}
+        for path, document in documents(K8S):
+            for labels in labels_of_pods(document):
+                # Driver and executor of a SparkApplication are one subject.
+                found.setdefault(document["metadata"]["name"], []).append(self.ways_out(labels))
+        self.assertEqual({name: ways[0] for name, ways in found.items()}, wanted)
+        self.assertTrue(all(way == ways[0] for ways in found.values() for way in ways))
+
+    def test_only_executors_and_their_driver_are_called(self):
+        called = [policy for policy in self.policies("tripod-etl", ("base.yaml", "spark.yaml")) if policy["spec"].get("ingress")]
+        self.assertEqual([policy["metadata"]["name"] for policy in called], ["spark"])
+        for rule in called[0]["spec"]["ingress"]:
+            self.assertEqual(rule["from"], [{"podSelector": called[0]["spec"]["podSelector"]}])
+
+    def test_pods_of_the_throw_away_cluster_reach_each_other(self):
+        labels = {document["metadata"]["name"]: found for _, document in all_manifests() for found in labels_of_pods(document)}
+        for namespace, caller, called, port in (("tripod-etl", "sample", "mysql", 3306), ("tripod", "load", None, "http")):
+            peers = [peer["podSelector"] for policy in self.policies(namespace) if selects(policy["spec"]["podSelector"], labels[caller])
+                     for rule in policy["spec"].get("egress", []) if {"port": port, "protocol": "TCP"} in rule.get("ports", [])
+                     for peer in rule.get("to", []) if "podSelector" in peer]
+            service = {"app.kubernetes.io/part-of": "tripod", "app.kubernetes.io/component": "service"}
+            self.assertTrue(any(selects(peer, labels.get(called, service)) for peer in peers), caller)
+
+
 class Schemas(unittest.TestCase):
     def test_custom_kinds_fit_their_schemas(self):
         seen = set()
@@ -300,7 +375,7 @@ class Agreement(unittest.TestCase):
 
     def test_security_groups_of_the_pipeline_reach_the_networks_of_both_clusters(self):
         policy = next(document for _, document in all_manifests() if document["kind"] == "NetworkPolicy"
-                      and document["metadata"]["name"] == "etl")
+                      and document["metadata"]["name"] == "database")
         reached = {peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer}
         for path in ("cluster.yaml", "cluster-small.yaml"):
             self.assertIn(yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))["vpc"]["cidr"], reached)
