@@ -188,20 +188,38 @@ class Rights(unittest.TestCase):
                             self.assertNotEqual(resource, "*")
                             self.assertTrue("tripod-" in resource or "Condition" in statement, resource)
 
-    def test_the_pipeline_may_ask_whether_its_zones_are_there(self):
+    def test_spark_may_ask_whether_its_zones_are_there_and_for_nothing_else(self):
         # Spark looks for a zone as an object of its name first. Without both rights the answer is 403, which it takes for an error.
+        config = yaml.safe_load((EKSCTL / "cluster.yaml").read_text(encoding="utf-8"))
+        policy = next(association["permissionPolicy"] for association in config["iam"]["podIdentityAssociations"]
+                      if association["serviceAccountName"] == "etl-spark")
+        listed, read = set(), set()
+        for statement in policy["Statement"]:
+            if "s3:ListBucket" in statement["Action"]:
+                listed |= set(statement["Condition"]["StringLike"]["s3:prefix"])
+            if "s3:GetObject" in statement["Action"]:
+                read |= {resource.partition("/")[2] for resource in statement["Resource"]}
+        zones = {"working", "working/*", "processed", "processed/*"}
+        self.assertEqual((listed, read), (zones, zones))
+
+    def test_rights_in_the_cluster_come_and_go_with_spark(self):
+        for path, document in documents(K8S):
+            if document["kind"] in ("Role", "RoleBinding"):
+                self.assertEqual(path.name, "spark.yaml")
+            if document["kind"] == "RoleBinding":
+                self.assertEqual([subject["name"] for subject in document["subjects"]], ["etl-spark"])
+            for _, pod in pods(document):
+                self.assertNotEqual(pod.get("serviceAccountName"), "etl-spark", path)
+        spark = next(document for _, document in documents(K8S) if document["kind"] == "SparkApplication")["spec"]
+        self.assertEqual({spark[part]["serviceAccount"] for part in ("driver", "executor")}, {"etl-spark"})
+
+    def test_whoever_has_rights_in_the_cloud_is_an_account_that_is_made(self):
+        made = {document["metadata"]["name"] for _, document in documents(K8S) if document["kind"] == "ServiceAccount"}
         for path in ("cluster.yaml", "cluster-small.yaml"):
             config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
-            policy = next(association["permissionPolicy"] for association in config["iam"]["podIdentityAssociations"]
-                          if association["serviceAccountName"] == "etl")
-            listed, read = set(), set()
-            for statement in policy["Statement"]:
-                if "s3:ListBucket" in statement["Action"]:
-                    listed |= set(statement["Condition"]["StringLike"]["s3:prefix"])
-                if "s3:GetObject" in statement["Action"]:
-                    read |= {resource.partition("/")[2] for resource in statement["Resource"]}
-            for zone in ("working", "processed"):
-                self.assertLessEqual({zone, f"{zone}/*"}, listed & read, path)
+            ours = {association["serviceAccountName"] for association in config["iam"]["podIdentityAssociations"]
+                    if association["namespace"].startswith("tripod")}
+            self.assertTrue(ours and ours <= made, (path, ours))
 
     def test_namespaces_of_ours_enforce_the_restricted_standard(self):
         labels = {
