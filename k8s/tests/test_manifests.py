@@ -350,6 +350,36 @@ class Agreement(unittest.TestCase):
         # A snapshot may be larger than the parameter.
         self.assertEqual(re.findall(r"\n      AllocatedStorage: (.*)", rds), ["!If [FromSnapshot, !Ref AWS::NoValue, !Ref AllocatedStorageGib]"])
 
+    def test_the_score_step_on_spark_fits_quota_and_nodes_beside_the_nightly_job(self):
+        def gib(text):
+            return float(text.lower().removesuffix("i").removesuffix("g"))
+        spark = next(document for _, document in documents(K8S) if document["kind"] == "SparkApplication")["spec"]
+        driver, executor = spark["driver"], spark["executor"]
+        nightly = next(pod for path, document in documents(K8S) if path.name == "cronjob.yaml" for _, pod in pods(document))
+        beside = nightly["containers"][0]["resources"]["requests"]
+        quota = next(document for _, document in documents(K8S) if document["kind"] == "ResourceQuota")["spec"]["hard"]
+        cores = int(executor["coreRequest"])
+        each = gib(executor["memory"]) + gib(executor["memoryOverhead"])
+        # Spark adds two fifths to the memory of a driver in Python.
+        memory = executor["instances"] * each + 1.4 * gib(driver["memory"]) + gib(beside["memory"])
+        self.assertLessEqual(executor["instances"] + 2, int(quota["pods"]))
+        self.assertLessEqual(executor["instances"] * cores + int(driver["coreRequest"]) + int(beside["cpu"]), int(quota["requests.cpu"]))
+        self.assertLessEqual(memory, gib(quota["requests.memory"]))
+        config = yaml.safe_load((EKSCTL / "cluster.yaml").read_text(encoding="utf-8"))
+        burst = next(group for group in config["managedNodeGroups"] if group["name"] == "burst")
+        with (ROOT / "benches/prices.toml").open("rb") as file:
+            prices = tomllib.load(file)
+        # A node keeps about 0.3 of its processors and 1.4 GiB to itself and the cluster's own pods.
+        on_one = min(min(int((prices["nodes"][shape]["vcpus"] - 0.3) / cores), int((prices["nodes"][shape]["memory_gib"] - 1.4) / each))
+                     for shape in burst["instanceTypes"])
+        self.assertGreaterEqual(on_one, 1)
+        needed = -(-executor["instances"] // on_one)
+        # One more for the driver, one for the nightly job.
+        self.assertLessEqual(needed + 2, burst["maxSize"])
+        dearest = max(prices["hourly"][shape] for shape in burst["instanceTypes"] if shape.startswith("c8g"))
+        text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+        self.assertRegex(text, rf"(?s)A terabyte: {executor['instances']} executors of\s+{cores} cores.*?at most {needed * dearest:.2f} \$ an hour")
+
     def test_config_maps_of_files_hold_what_the_driver_looks_for(self):
         # A ConfigMap takes the files of a folder and none of those below.
         text = (K8S / "etl/spark.yaml").read_text(encoding="utf-8")
