@@ -597,8 +597,12 @@ class ChartValues(unittest.TestCase):
         self.assertLessEqual(images, loaded)
         # The load shares its processors with the whole cluster. Without the option it ends with 3 as soon as it sends late.
         load = next(document for document in documents if document["metadata"]["name"] == "load")
-        for container in load["spec"]["template"]["spec"]["containers"]:
+        containers = load["spec"]["template"]["spec"]["containers"]
+        for container in containers:
             self.assertEqual(container["args"][:4], ["--fail-if", "errors>0%", "--max-late", "100%"])
+        # All that is rolled out under it.
+        self.assertEqual({container["name"] for container in containers}, set(re.search(
+            r"^for service in ([a-z ]+); do\n  timeout 1m kubectl rollout restart", script, re.M).group(1).split()))
         for service in ("blockchain", "qrcode", "twitter"):
             names = [document["metadata"]["name"] for document in documents if document["kind"] in ("Deployment", "Service")]
             self.assertEqual(names.count(f"tripod-{service}"), 2)
