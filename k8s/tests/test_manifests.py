@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 import tomllib
 import unittest
 
@@ -541,7 +542,31 @@ class ChartValues(unittest.TestCase):
         line = re.search(r"^  \$ (helm upgrade --install tripod .*)$", plan, re.M).group(1)
         line = line.replace("<Host>", "db.example.internal").replace("<MaxConnections>", "600")
         words = shlex.split(line.replace("upgrade --install", "template").replace("--wait --timeout 15m", ""))
-        return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+        # Made for the run and gone with it; the plan shows what was in it.
+        shown = plan.partition("  networks.yaml:\n")[2]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as networks:
+            networks.write("".join(line[6:] for line in shown.splitlines(keepends=True) if line.startswith("    | ")))
+            networks.flush()
+            words = [networks.name if word.endswith("/networks.yaml") else word for word in words]
+            self.assertIn(networks.name, words)
+            return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+
+    def check_networks(self, documents):
+        """That policies name the subnets that the provider was asked for and nothing wider."""
+        subnets = [{"ipBlock": {"cidr": "10.0.0.0/19"}}, {"ipBlock": {"cidr": "10.0.32.0/19"}}]
+        seen = 0
+        for document in documents:
+            name = document["metadata"]["name"]
+            if document["kind"] != "NetworkPolicy" or name.endswith("-smoke"):
+                continue
+            seen += 1
+            spec = document["spec"]
+            blocks = [rule["from"] for rule in spec["ingress"] if "ipBlock" in rule["from"][0]]
+            self.assertEqual(blocks, [subnets], name)
+            # Out go names, here by the cache on each node, and of one the database.
+            blocks = [rule["to"] for rule in spec["egress"] if "ipBlock" in rule["to"][0]]
+            self.assertEqual(blocks, [subnets] if name == "tripod-twitter" else [], name)
+        self.assertEqual(seen, 3)
 
     def check_pods(self, documents):
         seen = 0
@@ -556,6 +581,7 @@ class ChartValues(unittest.TestCase):
     def test_both_clusters_get_what_their_files_promise(self):
         documents = self.installed_by_up("--registry", "registry.example", "--tag", "1.2.3")
         self.check_pods(documents)
+        self.check_networks(documents)
         kinds = [document["kind"] for document in documents]
         for kind, count in (("Ingress", 3), ("PrometheusRule", 3), ("ServiceMonitor", 3), ("HorizontalPodAutoscaler", 3), ("SecretStore", 1)):
             self.assertEqual(kinds.count(kind), count, kind)
@@ -567,6 +593,7 @@ class ChartValues(unittest.TestCase):
     def test_the_small_cluster_s_pods_fit_on_its_nodes(self):
         documents = self.installed_by_up("--small")
         self.check_pods(documents)
+        self.check_networks(documents)
         self.assertNotIn("HorizontalPodAutoscaler", [document["kind"] for document in documents])
         config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
         nodes = config["managedNodeGroups"][0]["desiredCapacity"]
