@@ -275,6 +275,8 @@ for manifest in secret-store users; do
   sed -e "s/tripod-main/$name/g" -e "s/us-east-1/$region/g" -e "s/DATABASE-HOST/$db_host/g" \
     -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
 done
+# Whom the jobs below may talk to, before there are any.
+run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/etl/base.yaml"
 run "$SHORT_LIMIT" kubectl apply -f "$work/secret-store.yaml"
 # Jobs cannot be changed; one of an earlier run is done with.
 run "$SHORT_LIMIT" kubectl delete job database-users --namespace tripod-etl --ignore-not-found --wait=true
@@ -336,8 +338,28 @@ fi
 
 # --- 7. The services ---
 
+# cidrs ROLE: the networks of the subnets with this role, as a YAML list. In a dry run such as eksctl makes.
+cidrs() {
+  local found
+  found=$(ask '10.0.0.0/19 10.0.32.0/19' aws ec2 describe-subnets --region "$region" \
+    --filters "Name=vpc-id,Values=$vpc" "Name=tag:kubernetes.io/role/$1,Values=1" \
+    --query 'sort(Subnets[].CidrBlock)' --output text | tr -s '\t ' ',,') || return
+  [ -n "$found" ] || die "$EXIT_INPUT" "the network $vpc has no subnets tagged kubernetes.io/role/$1"
+  printf '[%s]\n' "${found//,/, }"
+}
+
 step "7 services"
-arguments=(--values "$here/values.yaml")
+# The load balancer stands in the public subnets and the database in the private ones: nobody else is let in, and nothing else out. Files
+# of the user's come later, for an internal load balancer stands elsewhere.
+public=$(cidrs elb)
+private=$(cidrs internal-elb)
+say "  networks.yaml:"
+tee "$work/networks.yaml" <<YAML | sed 's/^/    | /'
+blockchain: {networkPolicy: {loadBalancerCidrs: $public}}
+qrcode: {networkPolicy: {loadBalancerCidrs: $public}}
+twitter: {networkPolicy: {loadBalancerCidrs: $public, databaseCidrs: $private}}
+YAML
+arguments=(--values "$here/values.yaml" --values "$work/networks.yaml")
 [ "$small" = no ] || arguments+=(--values "$here/values-small.yaml")
 for extra in ${values[@]+"${values[@]}"}; do
   arguments+=(--values "$extra")

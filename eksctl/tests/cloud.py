@@ -152,7 +152,13 @@ def aws(world):
     elif (service, verb) == ("eks", "update-kubeconfig"):
         assert option("--kubeconfig") == os.environ["KUBECONFIG"], "the user's own kubeconfig is touched"
     elif (service, verb) == ("ec2", "describe-subnets"):
-        print("subnet-1\tsubnet-2")
+        filters = " ".join(ARGUMENTS[ARGUMENTS.index("--filters") + 1:ARGUMENTS.index("--query")])
+        role = filters.rpartition("role/")[2].partition(",")[0]
+        print({
+            ("sort(Subnets[].SubnetId)", "internal-elb"): "subnet-1\tsubnet-2",
+            ("sort(Subnets[].CidrBlock)", "internal-elb"): "10.20.96.0/19\t10.20.128.0/19",
+            ("sort(Subnets[].CidrBlock)", "elb"): world.get("public_subnets", "10.20.0.0/19\t10.20.32.0/19"),
+        }[option("--query"), role])
     elif (service, verb) == ("ec2", "describe-instance-type-offerings"):
         region = option("--region")
         print("\t".join(region + letter for letter in world.get("zones", "abcdf")))

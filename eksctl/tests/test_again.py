@@ -60,9 +60,9 @@ class Settings(CloudCase):
         parameters = self.parameters()
         self.assertEqual((parameters["ReadReplica"], parameters["DeletionProtection"]), ("false", "true"))
         self.assertNotIn("global.image.registry", self.world()["releases"]["tripod"])
-        self.assertEqual(len(self.world()["values"]["tripod"]), 1)
+        self.assertEqual(len(self.world()["values"]["tripod"]), 2)
         self.up("--yes")
-        self.assertEqual(len(self.world()["values"]["tripod"]), 1)
+        self.assertEqual(len(self.world()["values"]["tripod"]), 2)
         self.assertIn("global.image.tag=1.1.0", self.world()["releases"]["tripod"])
 
     def test_the_defaults_of_the_script_are_those_of_the_template(self):

@@ -163,6 +163,31 @@ class Cloud(CloudCase):
                 self.assertNotIn(stand_in, world["applied"][manifest])
         self.assertIn("db.example.internal", world["applied"]["users.yaml"])
 
+    def test_services_are_shut_to_all_but_the_load_balancers_and_the_databases_subnets(self):
+        self.up("--yes")
+        given = {}
+        for text in self.world()["values"]["tripod"]:
+            for chart, cidrs in re.findall(r"^(\w+): \{networkPolicy: \{(.*)\}\}$", text, re.M):
+                given[chart] = cidrs
+        public = "loadBalancerCidrs: [10.20.0.0/19, 10.20.32.0/19]"
+        self.assertEqual(given, {
+            "blockchain": public, "qrcode": public, "twitter": public + ", databaseCidrs: [10.20.96.0/19, 10.20.128.0/19]"})
+
+    def test_a_network_without_public_subnets_is_told_before_the_services_are_installed(self):
+        self.change(public_subnets="")
+        self.assertIn("no subnets tagged kubernetes.io/role/elb", self.up("--yes", code=65))
+        self.assertFalse([line for line in self.calls() if line.startswith("helm upgrade --install tripod ")])
+
+    def test_network_policies_are_there_before_what_they_are_for(self):
+        self.up("--yes", "--sample")
+        calls = self.calls()
+        # What kubectl is given lies in a folder of the run's own, or here.
+        applied = [re.search(r"^kubectl apply -f \S*?/([\w.-]+\.yaml)$", line) for line in calls]
+        order = [match.group(1) for match in applied if match]
+        self.assertLess(order.index("namespaces.yaml"), order.index("base.yaml"))
+        for job in ("users.yaml", "sample.yaml"):
+            self.assertLess(order.index("base.yaml"), order.index(job))
+
     def test_the_small_cluster_has_no_paid_endpoints_and_no_monitoring(self):
         self.up("--yes", "--small")
         self.assertTrue(any("Interfaces=false" in line for line in self.calls()))

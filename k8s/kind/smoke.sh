@@ -63,7 +63,7 @@ if [ "$images" = yes ]; then
 fi
 
 step "database"
-timeout 1m kubectl apply -f "$root/k8s/namespaces.yaml"
+timeout 1m kubectl apply -f "$root/k8s/namespaces.yaml" -f "$root/k8s/etl/base.yaml"
 password() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 password >"$work/root"
 password >"$work/reader"
@@ -108,7 +108,7 @@ step "golden requests of every path"
 timeout 6m helm test tripod --namespace tripod --timeout 5m --logs
 
 step "roll-out under load"
-# qrcode's request needs no data; the load runs inside, as a load balancer's would, and its exit code is the verdict.
+# The load runs inside, as a load balancer's would, and its exit code is the verdict.
 timeout 1m kubectl apply -f "$here/load-test.yaml"
 timeout 3m kubectl wait --for=jsonpath='{.status.ready}'=1 job/load --namespace tripod --timeout=2m
 for service in blockchain qrcode twitter; do

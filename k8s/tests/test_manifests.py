@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 import tomllib
 import unittest
 
@@ -49,6 +50,23 @@ def pods(document):
     elif kind == "SparkApplication":
         for part in ("driver", "executor"):
             yield part, spec[part]["template"]["spec"]
+
+
+def labels_of_pods(document):
+    """The labels of each pod that `pods` finds."""
+    kind, spec = document["kind"], document.get("spec", {})
+    if kind == "SparkApplication":
+        return [spec[part]["labels"] for part in ("driver", "executor")]
+    template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+    return [template["metadata"]["labels"]] if "metadata" in template else []
+
+
+def selects(selector, labels):
+    """Whether a selector of pods takes these labels; of expressions it knows "In"."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(expression["operator"] == "In" for expression in expressions), selector
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        labels.get(expression["key"]) in expression["values"] for expression in expressions)
 
 
 def unrestricted(pod):
@@ -140,6 +158,25 @@ class Rights(unittest.TestCase):
                     self.assertNotIn("*", rule[key], path)
                 self.assertNotIn("secrets", rule["resources"], path)
 
+    def test_grafana_reads_config_maps_of_two_namespaces_and_no_secret(self):
+        values = yaml.safe_load((EKSCTL / "addons/kube-prometheus-stack.yaml").read_text(encoding="utf-8"))["grafana"]
+        # The chart's own role has secrets in it, whatever else is set.
+        self.assertIs(values["rbac"]["create"], False)
+        objects = {(thing["kind"], thing["metadata"]["namespace"]): thing for thing in values["extraObjects"]}
+        self.assertEqual(set(objects), {(kind, namespace) for kind in ("Role", "RoleBinding") for namespace in ("monitoring", "tripod")})
+        searched = values["sidecar"]["dashboards"]["searchNamespace"]
+        self.assertEqual(set(searched), {namespace for _, namespace in objects})
+        # Where they ask for secrets as well, they are refused and start over.
+        for sidecar in values["sidecar"].values():
+            self.assertEqual(sidecar["resource"], "configmap")
+        for (kind, namespace), thing in objects.items():
+            if kind == "Role":
+                self.assertEqual(thing["rules"], [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}])
+            else:
+                self.assertEqual(thing["roleRef"]["name"], objects["Role", namespace]["metadata"]["name"])
+                self.assertEqual(thing["subjects"], [
+                    {"kind": "ServiceAccount", "name": values["serviceAccount"]["name"], "namespace": "monitoring"}])
+
     def test_no_pod_identity_has_a_wildcard_of_actions_or_everything_as_resource(self):
         for path in ("cluster.yaml", "cluster-small.yaml"):
             config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
@@ -152,20 +189,38 @@ class Rights(unittest.TestCase):
                             self.assertNotEqual(resource, "*")
                             self.assertTrue("tripod-" in resource or "Condition" in statement, resource)
 
-    def test_the_pipeline_may_ask_whether_its_zones_are_there(self):
+    def test_spark_may_ask_whether_its_zones_are_there_and_for_nothing_else(self):
         # Spark looks for a zone as an object of its name first. Without both rights the answer is 403, which it takes for an error.
+        config = yaml.safe_load((EKSCTL / "cluster.yaml").read_text(encoding="utf-8"))
+        policy = next(association["permissionPolicy"] for association in config["iam"]["podIdentityAssociations"]
+                      if association["serviceAccountName"] == "etl-spark")
+        listed, read = set(), set()
+        for statement in policy["Statement"]:
+            if "s3:ListBucket" in statement["Action"]:
+                listed |= set(statement["Condition"]["StringLike"]["s3:prefix"])
+            if "s3:GetObject" in statement["Action"]:
+                read |= {resource.partition("/")[2] for resource in statement["Resource"]}
+        zones = {"working", "working/*", "processed", "processed/*"}
+        self.assertEqual((listed, read), (zones, zones))
+
+    def test_rights_in_the_cluster_come_and_go_with_spark(self):
+        for path, document in documents(K8S):
+            if document["kind"] in ("Role", "RoleBinding"):
+                self.assertEqual(path.name, "spark.yaml")
+            if document["kind"] == "RoleBinding":
+                self.assertEqual([subject["name"] for subject in document["subjects"]], ["etl-spark"])
+            for _, pod in pods(document):
+                self.assertNotEqual(pod.get("serviceAccountName"), "etl-spark", path)
+        spark = next(document for _, document in documents(K8S) if document["kind"] == "SparkApplication")["spec"]
+        self.assertEqual({spark[part]["serviceAccount"] for part in ("driver", "executor")}, {"etl-spark"})
+
+    def test_whoever_has_rights_in_the_cloud_is_an_account_that_is_made(self):
+        made = {document["metadata"]["name"] for _, document in documents(K8S) if document["kind"] == "ServiceAccount"}
         for path in ("cluster.yaml", "cluster-small.yaml"):
             config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
-            policy = next(association["permissionPolicy"] for association in config["iam"]["podIdentityAssociations"]
-                          if association["serviceAccountName"] == "etl")
-            listed, read = set(), set()
-            for statement in policy["Statement"]:
-                if "s3:ListBucket" in statement["Action"]:
-                    listed |= set(statement["Condition"]["StringLike"]["s3:prefix"])
-                if "s3:GetObject" in statement["Action"]:
-                    read |= {resource.partition("/")[2] for resource in statement["Resource"]}
-            for zone in ("working", "processed"):
-                self.assertLessEqual({zone, f"{zone}/*"}, listed & read, path)
+            ours = {association["serviceAccountName"] for association in config["iam"]["podIdentityAssociations"]
+                    if association["namespace"].startswith("tripod")}
+            self.assertTrue(ours and ours <= made, (path, ours))
 
     def test_namespaces_of_ours_enforce_the_restricted_standard(self):
         labels = {
@@ -182,6 +237,64 @@ class Rights(unittest.TestCase):
         for path, document in all_manifests():
             if document["kind"] not in ("Namespace", "StorageClass"):
                 self.assertIn(document["metadata"].get("namespace"), made, path)
+
+
+class Network(unittest.TestCase):
+    """Who may talk to whom: in our namespaces nobody, but for what is named."""
+
+    AGENT = "169.254.170.23/32"
+
+    def policies(self, namespace, files=None):
+        return [document for path, document in all_manifests() if document["kind"] == "NetworkPolicy"
+                and document["metadata"]["namespace"] == namespace and (files is None or path.name in files)]
+
+    def ways_out(self, labels):
+        """Ports that pods with these labels may reach on EKS, with the networks or pods that they lead to, as text."""
+        ways = set()
+        for policy in self.policies("tripod-etl", ("namespaces.yaml", "base.yaml", "spark.yaml")):
+            if not selects(policy["spec"]["podSelector"], labels):
+                continue
+            for rule in policy["spec"].get("egress", []):
+                peers = [peer.get("ipBlock", {}).get("cidr", "pods") for peer in rule.get("to", [])] or ["everywhere"]
+                ports = [port["port"] for port in rule.get("ports", [])] or ["all"]
+                ways |= {(port, peer) for port in ports for peer in peers}
+        return ways
+
+    def test_nobody_talks_to_anybody_whom_no_policy_names(self):
+        for namespace in ("tripod", "tripod-etl"):
+            # With the namespace itself, so that there is no moment without.
+            specs = [policy["spec"] for policy in self.policies(namespace, ("namespaces.yaml",))]
+            self.assertEqual(specs, [{"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}], namespace)
+
+    def test_each_job_reaches_what_it_works_with_and_no_more(self):
+        names = {(53, "pods")}
+        database = names | {(3306, "10.20.0.0/16"), (3306, "10.30.0.0/16")}
+        objects = {(443, "everywhere"), (80, self.AGENT)}
+        wanted = {
+            "database-users": database, "sample": database, "etl": database | objects, "etl-load": database | objects,
+            "score": names | objects | {("all", "pods")}}
+        found = {}
+        for path, document in documents(K8S):
+            for labels in labels_of_pods(document):
+                # Driver and executor of a SparkApplication are one subject.
+                found.setdefault(document["metadata"]["name"], []).append(self.ways_out(labels))
+        self.assertEqual({name: ways[0] for name, ways in found.items()}, wanted)
+        self.assertTrue(all(way == ways[0] for ways in found.values() for way in ways))
+
+    def test_only_executors_and_their_driver_are_called(self):
+        called = [policy for policy in self.policies("tripod-etl", ("base.yaml", "spark.yaml")) if policy["spec"].get("ingress")]
+        self.assertEqual([policy["metadata"]["name"] for policy in called], ["spark"])
+        for rule in called[0]["spec"]["ingress"]:
+            self.assertEqual(rule["from"], [{"podSelector": called[0]["spec"]["podSelector"]}])
+
+    def test_pods_of_the_throw_away_cluster_reach_each_other(self):
+        labels = {document["metadata"]["name"]: found for _, document in all_manifests() for found in labels_of_pods(document)}
+        for namespace, caller, called, port in (("tripod-etl", "sample", "mysql", 3306), ("tripod", "load", None, "http")):
+            peers = [peer["podSelector"] for policy in self.policies(namespace) if selects(policy["spec"]["podSelector"], labels[caller])
+                     for rule in policy["spec"].get("egress", []) if {"port": port, "protocol": "TCP"} in rule.get("ports", [])
+                     for peer in rule.get("to", []) if "podSelector" in peer]
+            service = {"app.kubernetes.io/part-of": "tripod", "app.kubernetes.io/component": "service"}
+            self.assertTrue(any(selects(peer, labels.get(called, service)) for peer in peers), caller)
 
 
 class Schemas(unittest.TestCase):
@@ -238,6 +351,36 @@ class Agreement(unittest.TestCase):
         # A snapshot may be larger than the parameter.
         self.assertEqual(re.findall(r"\n      AllocatedStorage: (.*)", rds), ["!If [FromSnapshot, !Ref AWS::NoValue, !Ref AllocatedStorageGib]"])
 
+    def test_the_score_step_on_spark_fits_quota_and_nodes_beside_the_nightly_job(self):
+        def gib(text):
+            return float(text.lower().removesuffix("i").removesuffix("g"))
+        spark = next(document for _, document in documents(K8S) if document["kind"] == "SparkApplication")["spec"]
+        driver, executor = spark["driver"], spark["executor"]
+        nightly = next(pod for path, document in documents(K8S) if path.name == "cronjob.yaml" for _, pod in pods(document))
+        beside = nightly["containers"][0]["resources"]["requests"]
+        quota = next(document for _, document in documents(K8S) if document["kind"] == "ResourceQuota")["spec"]["hard"]
+        cores = int(executor["coreRequest"])
+        each = gib(executor["memory"]) + gib(executor["memoryOverhead"])
+        # Spark adds two fifths to the memory of a driver in Python.
+        memory = executor["instances"] * each + 1.4 * gib(driver["memory"]) + gib(beside["memory"])
+        self.assertLessEqual(executor["instances"] + 2, int(quota["pods"]))
+        self.assertLessEqual(executor["instances"] * cores + int(driver["coreRequest"]) + int(beside["cpu"]), int(quota["requests.cpu"]))
+        self.assertLessEqual(memory, gib(quota["requests.memory"]))
+        config = yaml.safe_load((EKSCTL / "cluster.yaml").read_text(encoding="utf-8"))
+        burst = next(group for group in config["managedNodeGroups"] if group["name"] == "burst")
+        with (ROOT / "benches/prices.toml").open("rb") as file:
+            prices = tomllib.load(file)
+        # A node keeps about 0.3 of its processors and 1.4 GiB to itself and the cluster's own pods.
+        on_one = min(min(int((prices["nodes"][shape]["vcpus"] - 0.3) / cores), int((prices["nodes"][shape]["memory_gib"] - 1.4) / each))
+                     for shape in burst["instanceTypes"])
+        self.assertGreaterEqual(on_one, 1)
+        needed = -(-executor["instances"] // on_one)
+        # One more for the driver, one for the nightly job.
+        self.assertLessEqual(needed + 2, burst["maxSize"])
+        dearest = max(prices["hourly"][shape] for shape in burst["instanceTypes"] if shape.startswith("c8g"))
+        text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+        self.assertRegex(text, rf"(?s)A terabyte: {executor['instances']} executors of\s+{cores} cores.*?at most {needed * dearest:.2f} \$ an hour")
+
     def test_config_maps_of_files_hold_what_the_driver_looks_for(self):
         # A ConfigMap takes the files of a folder and none of those below.
         text = (K8S / "etl/spark.yaml").read_text(encoding="utf-8")
@@ -252,6 +395,11 @@ class Agreement(unittest.TestCase):
                 for key in ("privateNetworking", "volumeEncrypted", "disableIMDSv1", "disablePodIMDS"):
                     self.assertIs(group[key], True, (path, group["name"], key))
             self.assertNotIn("0.0.0.0/0", config["vpc"]["publicAccessCIDRs"])
+
+    def test_the_controller_attaches_the_firewall_that_the_charts_advise(self):
+        self.assertIn("wafv2-acl-", (ROOT / "charts/twitter/values.yaml").read_text(encoding="utf-8"))
+        values = yaml.safe_load((EKSCTL / "addons/aws-load-balancer-controller.yaml").read_text(encoding="utf-8"))
+        self.assertTrue(values["enableWafv2"])
 
     def test_ingresses_of_the_group_agree_and_do_not_share_a_place(self):
         rules = {document["metadata"]["name"]: document["metadata"]["annotations"]
@@ -276,7 +424,7 @@ class Agreement(unittest.TestCase):
 
     def test_security_groups_of_the_pipeline_reach_the_networks_of_both_clusters(self):
         policy = next(document for _, document in all_manifests() if document["kind"] == "NetworkPolicy"
-                      and document["metadata"]["name"] == "etl")
+                      and document["metadata"]["name"] == "database")
         reached = {peer["ipBlock"]["cidr"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer}
         for path in ("cluster.yaml", "cluster-small.yaml"):
             self.assertIn(yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))["vpc"]["cidr"], reached)
@@ -394,7 +542,31 @@ class ChartValues(unittest.TestCase):
         line = re.search(r"^  \$ (helm upgrade --install tripod .*)$", plan, re.M).group(1)
         line = line.replace("<Host>", "db.example.internal").replace("<MaxConnections>", "600")
         words = shlex.split(line.replace("upgrade --install", "template").replace("--wait --timeout 15m", ""))
-        return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+        # Made for the run and gone with it; the plan shows what was in it.
+        shown = plan.partition("  networks.yaml:\n")[2]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as networks:
+            networks.write("".join(line[6:] for line in shown.splitlines(keepends=True) if line.startswith("    | ")))
+            networks.flush()
+            words = [networks.name if word.endswith("/networks.yaml") else word for word in words]
+            self.assertIn(networks.name, words)
+            return self.render([*words, "--api-versions", "monitoring.coreos.com/v1", "--kube-version", "1.35"])
+
+    def check_networks(self, documents):
+        """That policies name the subnets that the provider was asked for and nothing wider."""
+        subnets = [{"ipBlock": {"cidr": "10.0.0.0/19"}}, {"ipBlock": {"cidr": "10.0.32.0/19"}}]
+        seen = 0
+        for document in documents:
+            name = document["metadata"]["name"]
+            if document["kind"] != "NetworkPolicy" or name.endswith("-smoke"):
+                continue
+            seen += 1
+            spec = document["spec"]
+            blocks = [rule["from"] for rule in spec["ingress"] if "ipBlock" in rule["from"][0]]
+            self.assertEqual(blocks, [subnets], name)
+            # Out go names, here by the cache on each node, and of one the database.
+            blocks = [rule["to"] for rule in spec["egress"] if "ipBlock" in rule["to"][0]]
+            self.assertEqual(blocks, [subnets] if name == "tripod-twitter" else [], name)
+        self.assertEqual(seen, 3)
 
     def check_pods(self, documents):
         seen = 0
@@ -409,6 +581,7 @@ class ChartValues(unittest.TestCase):
     def test_both_clusters_get_what_their_files_promise(self):
         documents = self.installed_by_up("--registry", "registry.example", "--tag", "1.2.3")
         self.check_pods(documents)
+        self.check_networks(documents)
         kinds = [document["kind"] for document in documents]
         for kind, count in (("Ingress", 3), ("PrometheusRule", 3), ("ServiceMonitor", 3), ("HorizontalPodAutoscaler", 3), ("SecretStore", 1)):
             self.assertEqual(kinds.count(kind), count, kind)
@@ -420,19 +593,25 @@ class ChartValues(unittest.TestCase):
     def test_the_small_cluster_s_pods_fit_on_its_nodes(self):
         documents = self.installed_by_up("--small")
         self.check_pods(documents)
+        self.check_networks(documents)
         self.assertNotIn("HorizontalPodAutoscaler", [document["kind"] for document in documents])
         config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
         nodes = config["managedNodeGroups"][0]["desiredCapacity"]
-        milli, mib = 0, 0
+        milli, mib, largest = 0, 0, (0, 0)
         for document in documents:
             if document["kind"] == "Deployment":
                 asked = document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
                 self.assertTrue(asked["cpu"].endswith("m") and asked["memory"].endswith("Mi"))
-                milli += document["spec"]["replicas"] * int(asked["cpu"][:-1])
-                mib += document["spec"]["replicas"] * int(asked["memory"][:-2])
-        # A c8g.large has 1,930 m and some 3,300 MiB to give, of which the cluster's own pods ask for about 300 m and 400 MiB.
-        self.assertLessEqual(milli / nodes, 1600)
-        self.assertLessEqual(mib / nodes, 2900)
+                each = (int(asked["cpu"][:-1]), int(asked["memory"][:-2]))
+                milli += document["spec"]["replicas"] * each[0]
+                mib += document["spec"]["replicas"] * each[1]
+                largest = tuple(map(max, largest, each))
+                self.assertEqual(document["spec"]["replicas"] % nodes, 0, "pods that cannot stand evenly")
+                self.assertEqual(document["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0)
+        # A c8g.large has 1,930 m and some 3,300 MiB to give, of which the cluster's own pods ask for about 300 m and 400 MiB. A roll-out
+        # starts a pod before it takes one away: each node must have room for one more.
+        self.assertLessEqual(milli / nodes + largest[0], 1930 - 300)
+        self.assertLessEqual(mib / nodes + largest[1], 3300 - 400)
 
     def test_the_throw_away_cluster_installs_what_smoke_sh_put_into_it(self):
         documents = self.render(["helm", "template", "tripod", "charts/tripod", "--namespace", "tripod", "--values", "k8s/kind/values.yaml"])
@@ -445,8 +624,12 @@ class ChartValues(unittest.TestCase):
         self.assertLessEqual(images, loaded)
         # The load shares its processors with the whole cluster. Without the option it ends with 3 as soon as it sends late.
         load = next(document for document in documents if document["metadata"]["name"] == "load")
-        for container in load["spec"]["template"]["spec"]["containers"]:
+        containers = load["spec"]["template"]["spec"]["containers"]
+        for container in containers:
             self.assertEqual(container["args"][:4], ["--fail-if", "errors>0%", "--max-late", "100%"])
+        # All that is rolled out under it.
+        self.assertEqual({container["name"] for container in containers}, set(re.search(
+            r"^for service in ([a-z ]+); do\n  timeout 1m kubectl rollout restart", script, re.M).group(1).split()))
         for service in ("blockchain", "qrcode", "twitter"):
             names = [document["metadata"]["name"] for document in documents if document["kind"] in ("Deployment", "Service")]
             self.assertEqual(names.count(f"tripod-{service}"), 2)

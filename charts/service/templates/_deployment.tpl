@@ -171,8 +171,9 @@ spec:
               memory: {{ include "service.quantity" $v.resources.requests.memory }}
             limits:
               memory: {{ include "service.quantity" $v.resources.limits.memory }}
+          # Whether it listens, not whether it is ready: a pod whose database is away waits unready and is not killed for it.
           startupProbe:
-            {{- include "service.probe" (list . "/readyz" (list)) | nindent 12 }}
+            {{- include "service.probe" (list . "/livez" (list "--live")) | nindent 12 }}
             periodSeconds: 2
             timeoutSeconds: 1
             failureThreshold: {{ max 1 (div (int $v.probes.startupSeconds) 2) }}

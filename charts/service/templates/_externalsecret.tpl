@@ -1,7 +1,13 @@
+{{/* v1beta1 for operators before 0.16, which lack v1; later ones lack v1beta1. Without a cluster to ask, v1. */}}
+{{- define "service.externalsecret.api" -}}
+{{- $apis := .Capabilities.APIVersions -}}
+external-secrets.io/{{ ternary "v1beta1" "v1" (and ($apis.Has "external-secrets.io/v1beta1") (not ($apis.Has "external-secrets.io/v1"))) }}
+{{- end -}}
+
 {{- define "service.externalsecret" -}}
 {{- $d := .Values.database -}}
 {{- $e := $d.externalSecret -}}
-apiVersion: external-secrets.io/v1
+apiVersion: {{ include "service.externalsecret.api" . }}
 kind: ExternalSecret
 metadata:
   name: {{ include "service.databaseSecret" . | quote }}
@@ -31,7 +37,7 @@ spec:
 
 {{/* Rights come from the operator's own identity (EKS pod identity). */}}
 {{- define "service.secretstore" -}}
-apiVersion: external-secrets.io/v1
+apiVersion: {{ include "service.externalsecret.api" . }}
 kind: SecretStore
 metadata:
   name: {{ include "service.databaseSecret" . | quote }}

@@ -12,6 +12,7 @@
 {{- define "service.ingress.annotations.fixed" -}}
 {{- if include "service.behindLoadBalancer" . -}}
 {{- $b := include "service.loadBalancer.values" . | fromYaml -}}
+{{- $n := include "service.numbers" . | fromYaml -}}
 {{- $attributes := list (printf "idle_timeout.timeout_seconds=%d" (int $b.idleTimeoutSeconds)) -}}
 {{- range $key := keys $b.attributes | sortAlpha -}}
 {{- $attributes = append $attributes (printf "%s=%s" $key (get $b.attributes $key)) -}}
@@ -33,10 +34,10 @@ alb.ingress.kubernetes.io/inbound-cidrs: {{ join "," . | quote }}
 {{- end }}
 alb.ingress.kubernetes.io/healthcheck-path: /readyz
 alb.ingress.kubernetes.io/healthcheck-port: traffic-port
-alb.ingress.kubernetes.io/healthcheck-interval-seconds: "5"
+alb.ingress.kubernetes.io/healthcheck-interval-seconds: {{ $n.checkPeriod | quote }}
 alb.ingress.kubernetes.io/healthcheck-timeout-seconds: "2"
 alb.ingress.kubernetes.io/healthy-threshold-count: "2"
-alb.ingress.kubernetes.io/unhealthy-threshold-count: "2"
+alb.ingress.kubernetes.io/unhealthy-threshold-count: {{ $n.checkFailures | quote }}
 alb.ingress.kubernetes.io/success-codes: "200"
 alb.ingress.kubernetes.io/load-balancer-attributes: {{ join "," $attributes | quote }}
 alb.ingress.kubernetes.io/target-group-attributes: {{ printf "deregistration_delay.timeout_seconds=%d,load_balancing.algorithm.type=least_outstanding_requests" (int $b.deregistrationDelaySeconds) | quote }}

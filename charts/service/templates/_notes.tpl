@@ -11,7 +11,7 @@
 {{- if $ingress.host -}}
   HOST={{ $ingress.host }}
 {{- else -}}
-  HOST=$(kubectl -n {{ .Release.Namespace }} get ingress {{ $name }} -o jsonpath='{.status.loadBalancer.ingress[0].hostname}')
+  HOST=$(kubectl -n {{ .Release.Namespace }} get ingress {{ $name }} -o jsonpath='{.status.loadBalancer.ingress[0].hostname}{.status.loadBalancer.ingress[0].ip}')
 {{- end }}
 {{- else -}}
 There is no Ingress; from your own machine:

@@ -36,6 +36,9 @@
 {{- $most := ternary (int .Values.replicas) (int .Values.autoscaling.maxReplicas) $fixed -}}
 {{- $workers := max 1 (divf (include "service.millicores" .Values.resources.requests.cpu | float64) 1000.0 | ceil | int64) }}
 lag: {{ $lag }}
+{{- /* How often the load balancer's health check asks, and after how many failures it sends nothing more. */}}
+checkPeriod: 5
+checkFailures: 2
 idle: {{ $idle }}
 settle: {{ $settle }}
 keepAlive: {{ $keepAlive }}

@@ -70,6 +70,10 @@
 {{- if lt (add (int $v.preStopSleepSeconds) (int $n.settle)) (int64 $n.lag) -}}
 {{- $wrong = append $wrong (printf "settleSeconds (%d) and preStopSleepSeconds (%d) must come to loadBalancer.lagSeconds (%d) at least: so long the load balancer may go on sending to a pod that is being removed. Leave settleSeconds empty to have just that." (int $n.settle) (int $v.preStopSleepSeconds) (int $n.lag)) -}}
 {{- end -}}
+{{- $check := mul (int $n.checkPeriod) (int $n.checkFailures) -}}
+{{- if le (int64 $n.settle) $check -}}
+{{- $wrong = append $wrong (printf "settleSeconds (%d) must be above the %d s in which the load balancer's health check (each %d s, %d failures) finds out that a pod stops: where nobody deregisters it, requests would be sent to a pod that is gone. Set it, or loadBalancer.lagSeconds (%d), which it follows where it is empty, to %d at least." (int $n.settle) $check (int $n.checkPeriod) (int $n.checkFailures) (int $n.lag) (add1 $check)) -}}
+{{- end -}}
 {{- if gt (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds) -}}
 {{- $wrong = append $wrong (printf "requestDeadlineSeconds (%d) is above loadBalancer.deregistrationDelaySeconds (%d): the load balancer would cut requests in hand when a pod is removed. Lower the one or raise the other." (int $v.requestDeadlineSeconds) (int $balancer.deregistrationDelaySeconds)) -}}
 {{- end -}}
@@ -134,6 +138,9 @@
 {{- end -}}
 {{- if and $ingress.enabled $v.networkPolicy.enabled (not $v.networkPolicy.loadBalancerCidrs) (not $v.networkPolicy.extraIngress) -}}
 {{- $wrong = append $wrong "networkPolicy.loadBalancerCidrs is empty: what the Ingress sends could not reach the pods. Name the subnets of the load balancer, or the controller's pods in networkPolicy.extraIngress." -}}
+{{- end -}}
+{{- if and $v.monitoring.rules (not $v.monitoring.serviceMonitor) -}}
+{{- $wrong = append $wrong "monitoring.rules is on without monitoring.serviceMonitor: the rules ask for series by the job that it names, find none, and TripodTargetsMissing would ring for ever. Turn monitoring.serviceMonitor on, or the rules off." -}}
 {{- end -}}
 {{- $tracing := include "service.tracing.values" . | fromYaml -}}
 {{- if and $tracing.endpoint (not $tracing.namespace) $v.networkPolicy.enabled (not $v.networkPolicy.extraEgress) -}}

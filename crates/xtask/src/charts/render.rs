@@ -18,6 +18,10 @@ const AT_A_TIME: usize = 4;
 /// In the first lines of a values file, before another version of Kubernetes.
 const VERSION_MARK: &str = "# kubernetes: ";
 
+/// Likewise, before APIs that the cluster has beside its own, separated by
+/// blanks.
+const APIS_MARK: &str = "# api-versions: ";
+
 /// One call of `helm template`.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
@@ -28,6 +32,8 @@ pub(super) struct Call {
     /// Values files, the later ones winning.
     pub(super) values: Vec<PathBuf>,
     pub(super) kubernetes: String,
+    /// APIs that the cluster has beside its own.
+    pub(super) apis: Vec<String>,
 }
 
 impl Call {
@@ -37,6 +43,9 @@ impl Call {
             .args(["--kube-version", &self.kubernetes]);
         for file in &self.values {
             helm.arg("--values").arg(file);
+        }
+        for api in &self.apis {
+            helm.arg("--api-versions").arg(api);
         }
         helm
     }
@@ -111,7 +120,12 @@ impl Check {
                     chart: chart.folder.clone(),
                     release: "tripod".to_owned(),
                     namespace: "tripod".to_owned(),
-                    kubernetes: wanted_kubernetes(&file)?,
+                    kubernetes: marked(&file, VERSION_MARK)?.unwrap_or_else(|| NEWEST.to_owned()),
+                    apis: marked(&file, APIS_MARK)?
+                        .unwrap_or_default()
+                        .split_whitespace()
+                        .map(str::to_owned)
+                        .collect(),
                     values: vec![file],
                 });
             }
@@ -240,13 +254,12 @@ fn without_links(text: &str) -> String {
     kept.collect::<Vec<_>>().join("\n")
 }
 
-fn wanted_kubernetes(file: &Path) -> Result<String> {
+/// What stands behind a mark in a values file.
+fn marked(file: &Path, mark: &str) -> Result<Option<String>> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mark = text
-        .lines()
-        .find_map(|line| line.strip_prefix(VERSION_MARK));
-    Ok(mark.unwrap_or(NEWEST).trim().to_owned())
+    let found = text.lines().find_map(|line| line.strip_prefix(mark));
+    Ok(found.map(|rest| rest.trim().to_owned()))
 }
 
 fn lines(text: &[u8]) -> Vec<String> {

@@ -6,6 +6,7 @@
 //!   - name: keep-alive outlives the load balancer
 //!     values: {loadBalancer: {idleTimeoutSeconds: 100}}
 //!     kubernetes: "1.20"            # the newest one unless said
+//!     apis: [a.example/v1]          # APIs that the cluster has beside its own
 //!     release: tripod               # the release's name, unless said
 //!     namespace: tripod             # and its namespace
 //!     expect:
@@ -115,6 +116,13 @@ fn call(chart: &std::path::Path, test: &Value, values: Vec<PathBuf>) -> Call {
         namespace: test["namespace"].as_str().unwrap_or("tripod").to_owned(),
         values,
         kubernetes: test["kubernetes"].as_str().unwrap_or(NEWEST).to_owned(),
+        apis: test["apis"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
 }
 
@@ -124,6 +132,7 @@ fn judge(test: &Value, rendered: &Result<Vec<Value>, String>) -> Vec<String> {
         "name",
         "values",
         "kubernetes",
+        "apis",
         "release",
         "namespace",
         "expect",

@@ -14,14 +14,18 @@ use crate::workspace::Workspace;
 /// The chart that has everything, and where its monitoring goes.
 const CHART: &str = "charts/tripod";
 const FOLDER: &str = "k8s/monitoring";
-/// What the chart wants to know before it renders, and the switches.
-const VALUES: [&str; 7] = [
+/// What the chart wants to know before it renders, and the switches; it makes no rules without a
+/// ServiceMonitor, whose job they ask for.
+const VALUES: [&str; 10] = [
     "global.teamId=Tripod",
     "twitter.database.host=database",
     "twitter.database.existingSecret=database",
     "twitter.database.sslMode=REQUIRED",
+    "blockchain.monitoring.serviceMonitor=true",
     "blockchain.monitoring.rules=true,blockchain.monitoring.dashboards=true",
+    "qrcode.monitoring.serviceMonitor=true",
     "qrcode.monitoring.rules=true,qrcode.monitoring.dashboards=true",
+    "twitter.monitoring.serviceMonitor=true",
     "twitter.monitoring.rules=true,twitter.monitoring.dashboards=true",
 ];
 
