@@ -266,6 +266,22 @@ valid_region() {
   [[ $1 =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]] || die "$EXIT_USAGE" "--region $1: expected something like us-east-1"
 }
 
+# The rules of charts/tripod (values.schema.json) and of registries, asked before an hour of other steps.
+valid_team() {
+  [[ ${#1} -ge 1 && ${#1} -le 64 && $1 != *,* && $1 != *[[:cntrl:]]* ]] || die "$EXIT_USAGE" \
+    "--team $1: 1 to 64 characters without commas and control characters; it is the first word of a line that commas part"
+}
+
+valid_registry() {
+  [[ -z $1 || $1 =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$ ]] || die "$EXIT_USAGE" \
+    "--registry $1: expected a host and a path in small letters without a scheme, such as ghcr.io/owner"
+}
+
+valid_tag() {
+  [[ -z $1 || $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die "$EXIT_USAGE" \
+    "--tag $1: at most 128 letters, digits, dots, underscores and hyphens, such as 1.2.3"
+}
+
 # --- Money ---
 
 # price TABLE KEY: a figure from benches/prices.toml.

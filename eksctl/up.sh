@@ -91,6 +91,9 @@ fi
 [ -n "$name" ] || name=$stand_in
 valid_region "$region"
 valid_name "$name" "$region"
+valid_team "${said[team]:-Tripod}"
+valid_registry "${said[registry]:-}"
+valid_tag "${said[tag]:-}"
 [ "$admin_cidr" = auto ] || [[ $admin_cidr =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$ ]] ||
   die "$EXIT_USAGE" "--admin-cidr $admin_cidr: expected an address and a length, such as 198.51.100.7/32"
 for extra in ${values[@]+"${values[@]}"}; do
@@ -167,13 +170,14 @@ step "2 cluster"
 rendered=$work/cluster.yaml
 networks=$admin_cidr
 [ "$networks" != auto ] || networks=$(own_network)
-# The comments speak of the stand-ins and are left out.
-sed -e '/^ *#/d' -e "s/$stand_in/$name/g" -e "s/000000000000/$account/g" -e "s/us-east-1/$region/g" \
-  -e "s|203\.0\.113\.0/24|$networks|" \
+# The comments speak of the stand-ins and are left out. The name comes last: it may look like another stand-in.
+sed -e '/^ *#/d' -e "s/000000000000/$account/g" -e "s/us-east-1/$region/g" -e "s|203\.0\.113\.0/24|$networks|" \
   -e "s|arn:aws:kms:$region:$account:key/00000000-0000-0000-0000-$account|$key_arn|" "$file" >"$rendered"
 if grep -n '000000000000\|203\.0\.113\.0\|key/00000000-' "$rendered"; then
   die "$EXIT_INPUT" "${file##*/} still holds the stand-ins above"
 fi
+sed "s/$stand_in/$name/g" "$rendered" >"$rendered.named"
+mv "$rendered.named" "$rendered"
 complete=$(absent_or none 'ResourceNotFoundException\|No cluster found' aws eks describe-cluster --region "$region" \
   --name "$name" --query 'cluster.tags."tripod.complete"' --output text) ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the cluster exists; see above"
@@ -272,7 +276,8 @@ for namespace in tripod tripod-etl; do
   run "$SHORT_LIMIT" kubectl apply -f "$work/ca-$namespace.yaml"
 done
 for manifest in secret-store users; do
-  sed -e "s/tripod-main/$name/g" -e "s/us-east-1/$region/g" -e "s/DATABASE-HOST/$db_host/g" \
+  # The name may look like a region, and the host begins with the name: in this order nothing is replaced twice.
+  sed -e "s/us-east-1/$region/g" -e "s/tripod-main/$name/g" -e "s/DATABASE-HOST/$db_host/g" \
     -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
 done
 run "$SHORT_LIMIT" kubectl apply -f "$work/secret-store.yaml"
@@ -342,7 +347,10 @@ arguments=(--values "$here/values.yaml")
 for extra in ${values[@]+"${values[@]}"}; do
   arguments+=(--values "$extra")
 done
-arguments+=(--set-string "global.teamId=$team,global.awsAccountId=$account"
+# As JSON, in which nothing but these two has a meaning: the other forms split a word at commas and braces.
+team_json=${team//\\/\\\\}
+team_json=${team_json//\"/\\\"}
+arguments+=(--set-json "global.teamId=\"$team_json\"" --set-string "global.awsAccountId=$account"
   --set-string "twitter.database.host=$db_host" --set "twitter.database.maxConnections=$db_connections"
   --set-string "twitter.database.externalSecret.key=$name/database-reader"
   --set-string "twitter.database.externalSecret.region=$region")

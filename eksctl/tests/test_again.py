@@ -38,7 +38,7 @@ class Settings(CloudCase):
         self.assertEqual(self.world()["values"]["tripod"], world["values"]["tripod"])
         self.assertEqual(world["values"]["tripod"][-2:], ["global: {loadBalancer: {certificateArn: one}}\n", "twitter: {cacheMb: 300}\n"])
         self.assertIn("registry.example/x/tripod-tools:7.8.9", self.world()["applied"]["sample.yaml"])
-        for part in ("global.image.registry=registry.example/x", "global.image.tag=7.8.9", "global.teamId=A Team"):
+        for part in ("global.image.registry=registry.example/x", "global.image.tag=7.8.9", 'global.teamId="A Team"'):
             self.assertIn(part, self.world()["releases"]["tripod"])
         # The plan tells what it is going to cost from the first line on.
         cost = re.compile(r"all of it, idle +([\d.]+)$", re.M)
@@ -191,6 +191,32 @@ class Elsewhere(CloudCase):
             self.assertIn(part, self.down("--yes", "--name", name, "--region", region, code=64))
         self.up("--dry-run", "--name", "a" * 31)
         self.assertEqual(self.calls(), [])
+
+    def test_a_name_that_looks_like_a_stand_in_or_begins_with_one_stays_as_it_is(self):
+        for name in ("tripod-us-east-1", "tripod-main-2", "x-000000000000"):
+            with self.subTest(name=name):
+                self.up("--yes", "--name", name, "--region", "eu-west-1")
+                config = self.world()["config"]
+                self.assertIn(f"  name: {name}\n  region: eu-west-1\n", config)
+                self.assertIn(f"arn:aws:s3:::{name}-data-444455556666-eu-west-1/landing/*", config)
+                for manifest in ("secret-store.yaml", "users.yaml"):
+                    keys = set(re.findall(r"key: (\S+)/database-", self.world()["applied"][manifest]))
+                    self.assertEqual(keys, {name}, manifest)
+                self.assertIn("region: eu-west-1\n", self.world()["applied"]["secret-store.yaml"])
+                self.assertIn('value: "db.example.internal"', self.world()["applied"]["users.yaml"])
+                self.change(cluster=None, stacks={})
+
+    def test_images_and_a_team_that_the_charts_would_refuse_are_refused_first(self):
+        for option, bad in (
+                ("--team", ("a,b", "a\nb", "a" * 65)),
+                ("--registry", ("https://ghcr.io/x", "ghcr.io/Owner", "ghcr.io/x/", "a,b", "a|b")),
+                ("--tag", ("1.0,x=y", "-1", "a/b", "x" * 129))):
+            for value in bad:
+                with self.subTest(option=option, value=value):
+                    self.assertIn(f"{option} {value}", self.up("--yes", option, value, code=64))
+        self.assertEqual(self.calls(), [])
+        self.up("--yes", "--registry", "localhost:5000/a/b-c_d.e", "--tag", "1.2.3-rc.1", "--team", "Äpfel {a}=\\\"b\"")
+        self.assertIn('--set-json global.teamId="Äpfel {a}=\\\\\\"b\\"" ', self.world()["releases"]["tripod"])
 
 
 class Sweeping(CloudCase):

@@ -483,6 +483,23 @@ class Docs(unittest.TestCase):
         for title in titles:
             self.assertRegex(self.text, rf"(?m)^###? {re.escape(title)}$")
 
+    def test_the_pipeline_s_command_leaves_no_stand_in_wherever_the_cluster_is(self):
+        command = re.search(r"^(sed -e .*(?:\\\n.*)*?k8s/etl/cronjob\.yaml) \| kubectl apply", self.text, re.M).group(1)
+        done = subprocess.run(
+            ["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+            env={"PATH": "/usr/bin:/bin", "AWS_REGION": "eu-west-1", "account": "111122223333", "name": "tripod-us-east-1",
+                 "host": "tripod-main-db.example", "registry": "registry.example/x", "tag": "1.2.3"})
+        text = re.sub(r"^ *#.*$", "", done.stdout, flags=re.M)
+        self.assertIn("s3://tripod-us-east-1-data-111122223333-eu-west-1/landing", text)
+        self.assertIn("tripod_loader@tripod-main-db.example:3306", text)
+        self.assertIn("image: registry.example/x/tripod-tools:1.2.3", text)
+        for stand_in in ("000000000000", "DATABASE-HOST", " tripod-tools", "tripod-main-data", "data-111122223333-us-east-1"):
+            self.assertNotIn(stand_in, text)
+        # Every other line takes the region from the variable, but for the one that sets it.
+        blocks = "".join(re.findall(r"^ *```sh\n(.*?)^ *```", self.text, re.M | re.S))
+        self.assertEqual(re.findall(r"^.*us-east-1.*$", blocks.replace("s/us-east-1/", ""), re.M),
+                         re.findall(r"^ *export AWS_REGION=us-east-1 .*$", blocks, re.M))
+
     def test_files_that_the_text_names_exist(self):
         for name in set(re.findall(r"`((?:eksctl|k8s|charts|crates|benches|docs)/[\w./-]+)`", self.text)):
             self.assertTrue((ROOT / name).exists(), name)
