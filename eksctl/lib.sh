@@ -2,7 +2,7 @@
 # What up.sh and down.sh share: talking, asking, running commands or only showing them, and sums of money.
 #
 # Every command that changes something goes through `run`, every question to the provider through `ask`; with --dry-run neither
-# starts anything. Callers set `dry_run`, `assume_yes`, `name`, `region` and `prices`.
+# starts anything. Callers set `dry_run`, `assume_yes`, `name`, `region`, `prices` and `work`, a folder of their own.
 
 readonly EXIT_USAGE=64 EXIT_INPUT=65 EXIT_UNAVAILABLE=69
 
@@ -164,6 +164,19 @@ unprotect() {
         --no-deletion-protection --apply-immediately
       ;;
   esac
+}
+
+# keep_logs GROUP DAYS: makes a log group whose lines go after so many days, or sets that of one which is there. The provider makes those
+# of a database by itself, with lines that stay for ever; a stack could only declare a group that is not there yet.
+keep_logs() {
+  local group=$1 days=$2 errors=$work/log-group-errors code=0
+  run "$SHORT_LIMIT" aws logs create-log-group --region "$region" --log-group-name "$group" --tags "tripod.cluster=$name" \
+    2>"$errors" || code=$?
+  if [ "$code" -ne 0 ] && ! grep -q 'ResourceAlreadyExists' "$errors"; then
+    cat "$errors" >&2
+    return "$code"
+  fi
+  run "$SHORT_LIMIT" aws logs put-retention-policy --region "$region" --log-group-name "$group" --retention-in-days "$days"
 }
 
 delete_stack() {

@@ -240,6 +240,14 @@ for key in "${!database[@]}"; do
 done
 ensure_stack "$name-database" "$here/rds.yaml" "ClusterName=$name" "VpcId=$vpc" "SubnetIds=$subnets" \
   "NodeSecurityGroupId=$node_group" "KeyArn=$key_arn" "${settings[@]}"
+# As long as the cluster's own are kept (cluster.yaml).
+log_owners=("$name-database")
+[ "${database[ReadReplica]}" = false ] || log_owners+=("$name-database-replica")
+for owner in "${log_owners[@]}"; do
+  for log in error slowquery; do
+    keep_logs "/aws/rds/instance/$owner/$log" 30
+  done
+done
 db_host=$(stack_output "$name-database" Host)
 db_connections=$(stack_output "$name-database" MaxConnections)
 admin_secret=$(stack_output "$name-database" AdministratorSecret)

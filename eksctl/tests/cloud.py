@@ -205,6 +205,13 @@ def aws(world):
     elif (service, verb) == ("logs", "describe-log-groups"):
         prefix = option("--log-group-name-prefix")
         print(next((name for name in world["logs"] if name.startswith(prefix)), "None"))
+    elif (service, verb) == ("logs", "create-log-group"):
+        if option("--log-group-name") in world["logs"]:
+            fail("An error occurred (ResourceAlreadyExistsException): The specified log group already exists")
+        world["logs"].append(option("--log-group-name"))
+    elif (service, verb) == ("logs", "put-retention-policy"):
+        assert option("--log-group-name") in world["logs"], LINE
+        world["retention"][option("--log-group-name")] = int(option("--retention-in-days"))
     elif (service, verb) == ("logs", "delete-log-group"):
         world["logs"].remove(option("--log-group-name"))
     elif (service, verb) == ("s3api", "head-bucket"):

@@ -35,7 +35,7 @@ class CloudCase(unittest.TestCase):
             (programs / "lib" / program).symlink_to(HERE / "cloud.py")
         self.put(
             stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={}, parameters={}, values={},
-            memory=None, networks=None, rules=[], deleted_before=[])
+            memory=None, networks=None, rules=[], deleted_before=[], retention={})
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin", "CLOUD": str(self.root), "HOME": str(self.root), "TRIPOD_POLL_S": "0"}
 
@@ -189,6 +189,15 @@ class Cloud(CloudCase):
         self.assertFalse([line for line in calls if line.startswith(("eksctl create cluster", "eksctl delete"))])
         self.assertTrue(any(line.startswith("eksctl create nodegroup") for line in calls))
         self.assertFalse([line for line in calls if "delete-stack" in line])
+
+    def test_logs_of_the_database_are_kept_for_a_month_whether_they_are_new_or_not(self):
+        groups = [f"/aws/rds/instance/tripod-main-database{which}/{log}" for which in ("", "-replica") for log in ("error", "slowquery")]
+        # The provider made one already, as it does when the first line is written.
+        self.change(logs=[groups[0]])
+        self.up("--yes")
+        self.assertEqual(self.world()["retention"], {group: 30 for group in groups[:2]})
+        self.up("--yes", "--replica")
+        self.assertEqual(self.world()["retention"], {group: 30 for group in groups})
 
     def test_runs_that_fail_at_each_step_in_turn_end_where_one_good_run_does(self):
         empty = (self.root / "state.json").read_text(encoding="utf-8")
