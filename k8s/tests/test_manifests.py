@@ -116,6 +116,17 @@ class Pods(unittest.TestCase):
                         if "image" in container:
                             self.assertRegex(container["image"], r":[0-9]|@sha256:", "an image without a version")
 
+    def test_images_that_are_handed_passwords_are_of_an_exact_version(self):
+        seen = 0
+        for path, document in all_manifests():
+            if path.parts[1] != "database":
+                continue
+            for _, pod in pods(document):
+                for container in pod["containers"]:
+                    seen += 1
+                    self.assertRegex(container["image"], r":\d+\.\d+\.\d+$|@sha256:[0-9a-f]{64}$", path)
+        self.assertGreaterEqual(seen, 1)
+
     def test_only_the_spark_driver_gets_a_token(self):
         for path, document in all_manifests():
             for where, pod in pods(document):
