@@ -295,6 +295,11 @@ valid_tag() {
     "--tag $1: at most 128 letters, digits, dots, underscores and hyphens, such as 1.2.3"
 }
 
+valid_page() {
+  [[ -z $1 || $1 =~ ^https?://[A-Za-z0-9._~:/?@%=+-]+$ ]] || die "$EXIT_USAGE" \
+    "--runbook $1: expected the address of a page without #, such as https://git.example/tripod/docs/operations.md"
+}
+
 # --- Money ---
 
 # price TABLE KEY: a figure from benches/prices.toml.

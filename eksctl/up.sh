@@ -33,6 +33,8 @@ usage: eksctl/up.sh [options]
   --registry REGISTRY   where the images are, such as ghcr.io/OWNER; '' for the charts' default
   --tag TAG             their version; '' for the charts' default
   --team TEAM_ID        first word of every reply [Tripod]
+  --alertmanager FILE   where alerts go: Alertmanager's configuration (k8s/monitoring/alertmanager.yaml is an example); '' for nowhere
+  --runbook URL         page that alerts link to, where people read docs/operations.md; '' for its path alone
   --values FILE         further values for the charts; may be repeated, and replaces all files of before; --no-values forgets them
 
   --sample              load generated tweets first: a new platform has no table, and the twitter service is not ready without one
@@ -50,7 +52,7 @@ declare -A said=()
 values=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values)
+    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values | --alertmanager | --runbook)
       [ $# -ge 2 ] || die "$EXIT_USAGE" "$1 needs a value"
       ;;
   esac
@@ -71,6 +73,8 @@ while [ $# -gt 0 ]; do
     --registry) said[registry]=$2; shift ;;
     --tag) said[tag]=$2; shift ;;
     --team) said[team]=$2; shift ;;
+    --alertmanager) said[alertmanager]=$2; shift ;;
+    --runbook) said[runbook]=$2; shift ;;
     --values) said[values]=yes; values+=("$2"); shift ;;
     --no-values) said[values]=no ;;
     --sample) sample=yes ;;
@@ -94,11 +98,17 @@ valid_name "$name" "$region"
 valid_team "${said[team]:-Tripod}"
 valid_registry "${said[registry]:-}"
 valid_tag "${said[tag]:-}"
+valid_page "${said[runbook]:-}"
 [ "$admin_cidr" = auto ] || [[ $admin_cidr =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$ ]] ||
   die "$EXIT_USAGE" "--admin-cidr $admin_cidr: expected an address and a length, such as 198.51.100.7/32"
 for extra in ${values[@]+"${values[@]}"}; do
   [ -r "$extra" ] || die "$EXIT_INPUT" "--values $extra: cannot be read"
 done
+if [ -n "${said[alertmanager]:-}" ]; then
+  [ "$small" = no ] || die "$EXIT_USAGE" "--alertmanager: a small cluster has no monitoring that could alert"
+  grep -qs '^receivers:' "${said[alertmanager]}" ||
+    die "$EXIT_INPUT" "--alertmanager ${said[alertmanager]}: no file of Alertmanager's with receivers"
+fi
 [ "${said[values]:-}" != no ] || values=()
 if [ -v 'said[InstanceClass]' ]; then
   price hourly "${said[InstanceClass]}" >/dev/null
@@ -147,6 +157,13 @@ say "  6 users of the database               a job in the cluster      1 min"
 if [ "$services" = yes ]; then
   say "  7 services and load balancer          helm, charts/tripod       5 min"
   say "  8 smoke test                          helm test                 1 min"
+fi
+if [ "$small" = no ]; then
+  if [ -n "${said[alertmanager]:-}" ]; then
+    say "  alerts go where ${said[alertmanager]} says"
+  else
+    say "  alerts reach NOBODY, unless an earlier run had --alertmanager FILE (docs/operations.md, \"Say where alerts go\")"
+  fi
 fi
 say ""
 print_costs "$file" "$db_class" "${database[AllocatedStorageGib]}" "$(yes_no "${database[MultiAz]}")" \
@@ -262,6 +279,23 @@ chart() {
     --namespace "$namespace" --wait --timeout 15m --values "$here/addons/$release.yaml" "$@"
 }
 
+# receivers: puts where alerts go into a secret, and what names it to the chart into `alerting`. A run that does not say keeps the secret.
+readonly RECEIVERS=alertmanager-tripod
+alerting=()
+receivers() {
+  local kept=''
+  if [ -n "${said[alertmanager]:-}" ]; then
+    ask '' kubectl create secret generic "$RECEIVERS" --namespace monitoring --from-file=alertmanager.yaml="${said[alertmanager]}" \
+      --dry-run=client -o yaml >"$work/$RECEIVERS.yaml"
+    run "$SHORT_LIMIT" kubectl apply --server-side --force-conflicts -f "$work/$RECEIVERS.yaml"
+    kept=yes
+  elif [ ! -v 'said[alertmanager]' ]; then
+    kept=$(ask '' kubectl get secret "$RECEIVERS" --namespace monitoring --ignore-not-found -o name)
+  fi
+  [ -z "$kept" ] || alerting=(
+    --set "alertmanager.alertmanagerSpec.useExistingSecret=true,alertmanager.alertmanagerSpec.configSecret=$RECEIVERS")
+}
+
 step "5 namespaces, add-ons"
 run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/namespaces.yaml"
 chart aws-load-balancer-controller kube-system https://aws.github.io/eks-charts 1.17.1 \
@@ -270,7 +304,9 @@ chart external-secrets external-secrets https://charts.external-secrets.io 2.0.0
 if [ "$small" = no ]; then
   chart cluster-autoscaler kube-system https://kubernetes.github.io/autoscaler 9.59.0 \
     --set "autoDiscovery.clusterName=$name,awsRegion=$region"
-  chart kube-prometheus-stack monitoring https://prometheus-community.github.io/helm-charts 82.8.0
+  receivers
+  chart kube-prometheus-stack monitoring https://prometheus-community.github.io/helm-charts 82.8.0 ${alerting[@]+"${alerting[@]}"}
+  [ -n "${said[alertmanager]-unsaid}" ] || run "$SHORT_LIMIT" kubectl delete secret "$RECEIVERS" --namespace monitoring --ignore-not-found
 fi
 
 # --- 6. The users of the database ---
@@ -310,7 +346,7 @@ remembered=$(ask '' kubectl get secret "$MEMORY" --namespace tripod --ignore-not
   -o 'go-template={{range $key, $value := .data}}{{$key}} {{$value}}{{"\n"}}{{end}}')
 while read -r key value; do
   case $key in
-    registry | tag | team) [ -v "said[$key]" ] || said[$key]=$(base64 -d <<<"$value") ;;
+    registry | tag | team | runbook) [ -v "said[$key]" ] || said[$key]=$(base64 -d <<<"$value") ;;
     values-*)
       [ ! -v 'said[values]' ] || continue
       base64 -d <<<"$value" >"$work/$key"
@@ -318,11 +354,12 @@ while read -r key value; do
       ;;
   esac
 done <<<"$remembered"
-registry=${said[registry]:-} tag=${said[tag]:-} team=${said[team]:-Tripod}
+registry=${said[registry]:-} tag=${said[tag]:-} team=${said[team]:-Tripod} runbook=${said[runbook]:-}
 
 # remember: puts them there for the next run.
 remember() {
-  local at file contents=("--from-literal=registry=$registry" "--from-literal=tag=$tag" "--from-literal=team=$team")
+  local at file contents=("--from-literal=registry=$registry" "--from-literal=tag=$tag" "--from-literal=team=$team"
+    "--from-literal=runbook=$runbook")
   for at in ${values[@]+"${!values[@]}"}; do
     # Keys come back in the order of the alphabet.
     contents+=("--from-file=$(printf 'values-%03d.yaml' "$at")=${values[$at]}")
@@ -364,6 +401,11 @@ arguments+=(--set-json "global.teamId=\"$team_json\"" --set-string "global.awsAc
   --set-string "twitter.database.externalSecret.region=$region")
 [ -z "$registry" ] || arguments+=(--set-string "global.image.registry=$registry")
 [ -z "$tag" ] || arguments+=(--set-string "global.image.tag=$tag")
+if [ -n "$runbook" ]; then
+  for service in blockchain qrcode twitter; do
+    arguments+=(--set-string "$service.monitoring.runbookUrl=$runbook")
+  done
+fi
 run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod \
   --wait --timeout 15m "${arguments[@]}"
 remember
@@ -389,3 +431,5 @@ say ""
 say "Served at http://$host/ (names need a minute or two to spread)."
 say "  aws eks update-kubeconfig --region $region --name $name     a kubeconfig of your own"
 say "  eksctl/down.sh --name $name --region $region                ends it, and its cost of about $cost_total an hour"
+[ "$small" = yes ] || [ "${#alerting[@]}" -gt 0 ] ||
+  warn "alerts reach nobody: docs/operations.md, \"Say where alerts go\""

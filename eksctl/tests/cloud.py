@@ -263,6 +263,8 @@ def kubectl(world):
         fail("the server could not be found", 1)
     if ARGUMENTS[:2] == ["get", "--raw"]:
         print("ok")
+    elif ARGUMENTS[:2] == ["get", "secret"] and "name" in ARGUMENTS:
+        print(f"secret/{ARGUMENTS[2]}" if ARGUMENTS[2] in world["secrets"] else "")
     elif ARGUMENTS[:2] == ["get", "secret"]:
         for key, value in sorted((world["memory"] or {}).items()):
             print(key, base64.b64encode(value.encode()).decode())
@@ -277,7 +279,13 @@ def kubectl(world):
                 with open(path, encoding="utf-8") as file:
                     world["memory_made"][key] = file.read()
     elif ARGUMENTS[0] == "apply" and "--server-side" in ARGUMENTS:
-        world["memory"] = world["memory_made"]
+        name = os.path.basename(option("-f")).removesuffix(".yaml")
+        if name == "up-options":
+            world["memory"] = world["memory_made"]
+        else:
+            world["secrets"][name] = world["memory_made"]
+    elif ARGUMENTS[:2] == ["delete", "secret"]:
+        world["secrets"].pop(ARGUMENTS[2], None)
     elif ARGUMENTS[0] == "get" and ARGUMENTS[1] == "ingress":
         world["asked_host"] = world.get("asked_host", 0) + 1
         print("tripod.elb.example" if world["asked_host"] > 1 else "", end="")

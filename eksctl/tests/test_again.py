@@ -78,6 +78,31 @@ class Settings(CloudCase):
         self.assertEqual(passed, {key: defaults[key] for key in passed})
         self.assertEqual(len(passed), 7)
 
+    def test_where_alerts_go_is_kept_until_it_is_taken_back(self):
+        file = self.root / "alerts.yaml"
+        file.write_text("route: {receiver: chat}\nreceivers: [{name: chat}]\n", encoding="utf-8")
+        page = "https://git.example/tripod/docs/operations.md"
+        text = self.up("--yes", "--alertmanager", str(file), "--runbook", page)
+        self.assertIn(f"alerts go where {file} says", text.partition("== 1")[0])
+        self.assertNotIn("reach nobody", text)
+        self.assertEqual(self.world()["secrets"], {"alertmanager-tripod": {"alertmanager.yaml": file.read_text(encoding="utf-8")}})
+        named = "alertmanager.alertmanagerSpec.useExistingSecret=true,alertmanager.alertmanagerSpec.configSecret=alertmanager-tripod"
+        file.unlink()
+        for arguments in ((), ("--tag", "1.2.3")):
+            self.assertIn(named, self.world()["releases"]["kube-prometheus-stack"])
+            for service in ("blockchain", "qrcode", "twitter"):
+                self.assertIn(f"{service}.monitoring.runbookUrl={page}", self.world()["releases"]["tripod"])
+            self.assertNotIn("reach nobody", self.up("--yes", *arguments))
+        self.assertIn("alerts reach nobody", self.up("--yes", "--alertmanager", "", "--runbook", ""))
+        self.assertEqual(self.world()["secrets"], {})
+        self.assertNotIn("configSecret", self.world()["releases"]["kube-prometheus-stack"])
+        self.assertNotIn("runbookUrl", self.world()["releases"]["tripod"])
+
+    def test_a_run_without_receivers_says_so_before_it_spends_and_at_its_end(self):
+        text = self.up("--yes")
+        self.assertIn("alerts reach NOBODY", text.partition("== 1")[0])
+        self.assertIn("alerts reach nobody", text.partition("== 8")[2])
+
     def test_a_cluster_of_the_other_kind_is_refused_before_it_is_mixed(self):
         self.up("--yes", "--small", "--name", "one")
         self.calls()

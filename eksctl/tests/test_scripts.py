@@ -35,7 +35,7 @@ class CloudCase(unittest.TestCase):
             (programs / "lib" / program).symlink_to(HERE / "cloud.py")
         self.put(
             stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={}, parameters={}, values={},
-            memory=None, networks=None, rules=[], deleted_before=[], retention={})
+            memory=None, networks=None, rules=[], deleted_before=[], retention={}, secrets={})
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin", "CLOUD": str(self.root), "HOME": str(self.root), "TRIPOD_POLL_S": "0"}
 
@@ -137,8 +137,11 @@ class Cloud(CloudCase):
         for arguments, part in (
                 (("--name", "UPPER"), "--name UPPER"), (("--name", "x; rm -rf /"), "--name x"), (("--name",), "needs a value"),
                 (("--region", "mars"), "--region mars"), (("--admin-cidr", "0.0.0.0"), "--admin-cidr 0.0.0.0"),
-                (("--what",), "unknown option --what")):
+                (("--runbook", "docs/operations.md"), "--runbook docs/operations.md"), (("--what",), "unknown option --what")):
             self.assertIn(part, self.up(*arguments, code=64))
+        self.assertIn("no file of Alertmanager's", self.up("--alertmanager", "/no/such/file", code=65))
+        example = str(EKSCTL.parent / "k8s/monitoring/alertmanager.yaml")
+        self.assertIn("a small cluster has no monitoring", self.up("--small", "--alertmanager", example, code=64))
         self.assertIn("cannot be read", self.up("--values", "/no/such/file", code=65))
         self.assertIn("--name is missing", self.down(code=64))
         self.assertEqual(self.calls(), [])

@@ -511,6 +511,12 @@ class Docs(unittest.TestCase):
         self.assertEqual(re.findall(r"^.*us-east-1.*$", blocks.replace("s/us-east-1/", ""), re.M),
                          re.findall(r"^ *export AWS_REGION=us-east-1 .*$", blocks, re.M))
 
+    def test_the_page_says_where_alerts_go_and_what_points_there_finds_it(self):
+        self.assertRegex(self.text, r"(?m)^\d+\. \*\*Say where alerts go\*\*")
+        for name in ("up.sh", "addons/kube-prometheus-stack.yaml"):
+            self.assertIn("--alertmanager", (EKSCTL / name).read_text(encoding="utf-8"))
+        self.assertIn('\\"Say where alerts go\\"', (EKSCTL / "up.sh").read_text(encoding="utf-8"))
+
     def test_files_that_the_text_names_exist(self):
         for name in set(re.findall(r"`((?:eksctl|k8s|charts|crates|benches|docs)/[\w./-]+)`", self.text)):
             self.assertTrue((ROOT / name).exists(), name)
