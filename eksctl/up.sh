@@ -37,6 +37,8 @@ usage: eksctl/up.sh [options]
   --runbook URL         page that alerts link to, where people read docs/operations.md; '' for its path alone
   --values FILE         further values for the charts; may be repeated, and replaces all files of before; --no-values forgets them
 
+  --rotate USER         a new password for "reader" (the twitter service) or "loader" (the pipeline); the old one stays valid beside it
+  --end-old-passwords   ends what --rotate left valid; half an hour after it
   --sample              load generated tweets first: a new platform has no table, and the twitter service is not ready without one
   --no-services         stop before the charts
   --yes                 do not ask
@@ -46,13 +48,14 @@ Ends with 0; 1 not confirmed or a step failed; 64 usage; 65 files that do not fi
 TEXT
 }
 
+rotate='' end_old=no
 small=no name='' region=us-east-1 admin_cidr=auto services=yes sample=no assume_yes=no dry_run=no
 # What was said in this run. What was not is unset, and found later.
 declare -A said=()
 values=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values | --alertmanager | --runbook)
+    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values | --alertmanager | --runbook | --rotate)
       [ $# -ge 2 ] || die "$EXIT_USAGE" "$1 needs a value"
       ;;
   esac
@@ -77,6 +80,8 @@ while [ $# -gt 0 ]; do
     --runbook) said[runbook]=$2; shift ;;
     --values) said[values]=yes; values+=("$2"); shift ;;
     --no-values) said[values]=no ;;
+    --rotate) rotate=$2; shift ;;
+    --end-old-passwords) end_old=yes ;;
     --sample) sample=yes ;;
     --no-services) services=no ;;
     --yes) assume_yes=yes ;;
@@ -104,6 +109,11 @@ valid_page "${said[runbook]:-}"
 for extra in ${values[@]+"${values[@]}"}; do
   [ -r "$extra" ] || die "$EXIT_INPUT" "--values $extra: cannot be read"
 done
+case $rotate:$end_old in
+  :* | reader:no | loader:no) ;;
+  *:yes) die "$EXIT_USAGE" "--end-old-passwords: half an hour after --rotate at the earliest, not with it" ;;
+  *) die "$EXIT_USAGE" "--rotate $rotate: reader or loader" ;;
+esac
 if [ -n "${said[alertmanager]:-}" ]; then
   [ "$small" = no ] || die "$EXIT_USAGE" "--alertmanager: a small cluster has no monitoring that could alert"
   grep -qs '^receivers:' "${said[alertmanager]}" ||
@@ -319,10 +329,43 @@ for namespace in tripod tripod-etl; do
     -o yaml >"$work/ca-$namespace.yaml"
   run "$SHORT_LIMIT" kubectl apply -f "$work/ca-$namespace.yaml"
 done
+# A new password is first kept as pending, which nobody is handed; then the database learns it; only then is it the current one. The
+# other way round pods would be given a password that the database does not know yet.
+# secret_version SECRET STAGE
+secret_version() {
+  ask None aws secretsmanager list-secret-version-ids --region "$region" --secret-id "$1" \
+    --query "Versions[?contains(VersionStages, '$2')].VersionId | [0]" --output text
+}
+if [ "$end_old" = yes ]; then
+  for user in reader loader; do
+    secret=$name/database-$user
+    current=$(secret_version "$secret" AWSCURRENT)
+    pending=$(secret_version "$secret" AWSPENDING)
+    [ "$pending" = None ] || [ "$pending" = "$current" ] || die 1 "the password of $user is half changed, and the one in use may be the\
+ old one: up.sh --rotate $user first"
+  done
+fi
+versions=()
+if [ -n "$rotate" ]; then
+  secret=$name/database-$rotate
+  current=$(secret_version "$secret" AWSCURRENT)
+  pending=$(secret_version "$secret" AWSPENDING)
+  # One that a run left half-way is taken up: the database may know it, and has room for two. A third would end the one in use.
+  if [ "$pending" = None ] || [ "$pending" = "$current" ]; then
+    password=$(ask PASSWORD aws secretsmanager get-random-password --region "$region" --exclude-punctuation --password-length 40 \
+      --query RandomPassword --output text)
+    (umask 077 && printf '{"username": "tripod_%s", "password": "%s"}\n' "$rotate" "$password" >"$work/password.json")
+    run "$SHORT_LIMIT" aws secretsmanager put-secret-value --region "$region" --secret-id "$secret" --version-stages AWSPENDING \
+      --secret-string "file://$work/password.json" --query VersionId --output text
+    pending=$(secret_version "$secret" AWSPENDING)
+  fi
+  versions=(-e "/database-$rotate,/s|version: AWSCURRENT|version: uuid/$pending|")
+fi
 for manifest in secret-store users; do
   # The name may look like a region, and the host begins with the name: in this order nothing is replaced twice.
   sed -e "s/us-east-1/$region/g" -e "s/tripod-main/$name/g" -e "s/DATABASE-HOST/$db_host/g" \
-    -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
+    -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" -e "/name: END_OLD_PASSWORDS/{n;s/\"no\"/\"$end_old\"/;}" \
+    ${versions[@]+"${versions[@]}"} "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
 done
 run "$SHORT_LIMIT" kubectl apply -f "$work/secret-store.yaml"
 # Jobs cannot be changed; one of an earlier run is done with.
@@ -336,6 +379,11 @@ fi
 # The administrator's password has done its work; it does not stay in the cluster, not even after a failure.
 run "$SHORT_LIMIT" kubectl delete externalsecret,secret database-administrator --namespace tripod-etl --ignore-not-found
 [ "$users_code" -eq 0 ] || die 1 "the users of the database were not made, see above"
+if [ -n "$rotate" ]; then
+  run "$SHORT_LIMIT" aws secretsmanager update-secret-version-stage --region "$region" --secret-id "$secret" \
+    --version-stage AWSCURRENT --move-to-version-id "$pending" --remove-from-version-id "$current"
+  say "  pods get it within five minutes; up.sh --end-old-passwords in half an hour ends the old one"
+fi
 
 # --- What the services were installed with ---
 

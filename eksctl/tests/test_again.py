@@ -111,6 +111,56 @@ class Settings(CloudCase):
         self.up("--yes", "--small", "--name", "one")
 
 
+class Passwords(CloudCase):
+    """The fake cloud asserts at every call that what pods are handed is a password that the database takes."""
+
+    READER, LOADER = "tripod-main/database-reader", "tripod-main/database-loader"
+
+    def taken(self, key=READER):
+        return self.world()["passwords"][key]
+
+    def current(self, key=READER):
+        return next(version["password"] for version in self.world()["versions"][key].values() if "AWSCURRENT" in version["stages"])
+
+    def up_to_the_users(self, *arguments, **more):
+        return self.up("--yes", "--small", "--name", "tripod-main", "--no-services", *arguments, **more)
+
+    def test_a_new_password_is_valid_beside_the_old_one_until_that_is_ended(self):
+        self.up_to_the_users()
+        self.assertEqual((self.current(), self.taken()), ("firstreader", ["firstreader"]))
+        self.up_to_the_users("--rotate", "reader")
+        self.assertEqual((self.current(), self.taken()), ("random1", ["random1", "firstreader"]))
+        # Runs for other reasons leave both alone.
+        self.up_to_the_users()
+        self.assertEqual(self.taken(), ["random1", "firstreader"])
+        self.up_to_the_users("--end-old-passwords")
+        self.assertEqual((self.current(), self.taken()), ("random1", ["random1"]))
+        self.up_to_the_users("--rotate", "loader")
+        self.assertEqual((self.current(self.LOADER), self.taken(self.LOADER)), ("random2", ["random2", "firstloader"]))
+        self.assertEqual(self.taken(), ["random1"])
+        self.assertFalse([line for line in self.calls() if "random1" in line or "random2" in line], "a password in a program's arguments")
+
+    def test_a_change_that_broke_off_anywhere_is_taken_up(self):
+        self.up_to_the_users()
+        for step in ("after:put-secret-value", "job/database-users", "after:job/database-users", "after:update-secret-version-stage"):
+            with self.subTest(step=step):
+                self.fail_at(step)
+                self.up_to_the_users("--rotate", "reader", code=1)
+                # What comes between must not end the password in use.
+                self.up_to_the_users()
+                self.assertIn(self.current(), self.taken())
+                self.up_to_the_users("--rotate", "reader")
+                self.assertEqual(self.current(), self.taken()[0])
+                self.assertEqual(len(self.taken()), 2)
+
+    def test_old_passwords_stay_while_one_of_them_may_be_in_use(self):
+        self.up_to_the_users()
+        self.fail_at("update-secret-version-stage")
+        self.up_to_the_users("--rotate", "reader", code=1)
+        self.assertIn("half changed", self.up_to_the_users("--end-old-passwords", code=1))
+        self.assertEqual(self.taken(), ["random1", "firstreader"])
+
+
 class HalfWay(CloudCase):
     def test_what_is_under_way_is_waited_for(self):
         self.change(stacks={"tripod-main-foundation": "CREATE_IN_PROGRESS", "tripod-main-database": "UPDATE_IN_PROGRESS"})

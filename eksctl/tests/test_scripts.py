@@ -35,7 +35,7 @@ class CloudCase(unittest.TestCase):
             (programs / "lib" / program).symlink_to(HERE / "cloud.py")
         self.put(
             stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={}, parameters={}, values={},
-            memory=None, networks=None, rules=[], deleted_before=[], retention={}, secrets={})
+            memory=None, networks=None, rules=[], deleted_before=[], retention={}, secrets={}, versions={}, passwords={})
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin", "CLOUD": str(self.root), "HOME": str(self.root), "TRIPOD_POLL_S": "0"}
 
@@ -137,7 +137,8 @@ class Cloud(CloudCase):
         for arguments, part in (
                 (("--name", "UPPER"), "--name UPPER"), (("--name", "x; rm -rf /"), "--name x"), (("--name",), "needs a value"),
                 (("--region", "mars"), "--region mars"), (("--admin-cidr", "0.0.0.0"), "--admin-cidr 0.0.0.0"),
-                (("--runbook", "docs/operations.md"), "--runbook docs/operations.md"), (("--what",), "unknown option --what")):
+                (("--runbook", "docs/operations.md"), "--runbook docs/operations.md"), (("--rotate", "root"), "--rotate root"),
+                (("--rotate", "reader", "--end-old-passwords"), "--end-old-passwords"), (("--what",), "unknown option --what")):
             self.assertIn(part, self.up(*arguments, code=64))
         self.assertIn("no file of Alertmanager's", self.up("--alertmanager", "/no/such/file", code=65))
         example = str(EKSCTL.parent / "k8s/monitoring/alertmanager.yaml")

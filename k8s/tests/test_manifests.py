@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+import tempfile
 import tomllib
 import unittest
 
@@ -193,6 +194,77 @@ class Rights(unittest.TestCase):
         for path, document in all_manifests():
             if document["kind"] not in ("Namespace", "StorageClass"):
                 self.assertIn(document["metadata"].get("namespace"), made, path)
+
+
+class Users(unittest.TestCase):
+    """The script of the job that makes the database's users, with a client that knows which passwords are valid."""
+
+    CLIENT = """#!/bin/sh
+root=${0%/*}
+case " $* " in
+  *"$(cat "$root/secrets/reader")"* | *"$(cat "$root/secrets/password")"*) echo "a password in the arguments" >&2; exit 99 ;;
+esac
+grep -qxFf "$root/valid" "$root/tmp/login.cnf" || { cat "$root/refusal" >&2; exit 1; }
+case " $* " in
+  *" --execute=SELECT 1 "*) ;;
+  *) cat >>"$root/sql" ;;
+esac
+"""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.folder.name)
+        for name in ("secrets", "tmp"):
+            (self.root / name).mkdir()
+        for name, text in (("username", "administrator"), ("password", 'a"b\\c'), ("reader", "new1"), ("loader", "new2")):
+            (self.root / "secrets" / name).write_text(text, encoding="utf-8")
+        (self.root / "mysql").write_text(self.CLIENT, encoding="utf-8")
+        (self.root / "mysql").chmod(0o755)
+        self.refuse("ERROR 1045 (28000): Access denied for user")
+        script = next(document["data"]["run.sh"] for path, document in all_manifests()
+                      if path.name == "users.yaml" and document["kind"] == "ConfigMap")
+        self.script = script.replace("/tmp/", f"{self.root}/tmp/").replace("/secrets/", f"{self.root}/secrets/")
+
+    def refuse(self, text):
+        (self.root / "refusal").write_text(text, encoding="utf-8")
+
+    def run_it(self, *valid, end_old="no"):
+        """What the administrator sent; `valid` are passwords that the server takes."""
+        lines = [f'password="{password}"' for password in (*valid, 'a\\"b\\\\c')]
+        (self.root / "valid").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (self.root / "sql").write_text("", encoding="utf-8")
+        self.done = subprocess.run(
+            ["bash", "-c", self.script], capture_output=True, text=True, timeout=60, check=False,
+            env={"PATH": f"{self.root}:/usr/bin:/bin", "DATABASE_HOST": "db.example", "END_OLD_PASSWORDS": end_old})
+        return (self.root / "sql").read_text(encoding="utf-8")
+
+    def test_a_password_that_is_valid_is_not_set_again(self):
+        sent = self.run_it("new1", "new2")
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.assertNotIn("ALTER USER", sent)
+        self.assertIn("GRANT SELECT ON tripod.* TO 'tripod_reader'@'%'", sent)
+
+    def test_one_that_is_not_is_set_beside_the_one_in_force(self):
+        sent = self.run_it("new2")
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.assertIn("ALTER USER 'tripod_reader'@'%' IDENTIFIED BY 'new1' RETAIN CURRENT PASSWORD;", sent)
+        self.assertNotIn("'tripod_loader'@'%' IDENTIFIED", sent)
+        self.assertNotIn("DISCARD", sent)
+        self.assertNotIn("new1", self.done.stdout + self.done.stderr)
+
+    def test_old_ones_end_when_told_so(self):
+        self.assertEqual(self.run_it("new1", "new2", end_old="yes").count("DISCARD OLD PASSWORD;"), 2)
+
+    def test_a_server_that_does_not_say_whether_it_is_valid_is_not_taken_for_a_no(self):
+        self.refuse("ERROR 1040 (HY000): Too many connections")
+        self.assertEqual(self.run_it(), "")
+        self.assertEqual(self.done.returncode, 1)
+
+    def test_a_password_that_would_end_its_quotes_becomes_no_sql(self):
+        (self.root / "secrets/loader").write_text("x'; DROP", encoding="utf-8")
+        self.assertEqual(self.run_it(), "")
+        self.assertEqual(self.done.returncode, 65)
 
 
 class Schemas(unittest.TestCase):
