@@ -308,6 +308,7 @@ receivers() {
 
 step "5 namespaces, add-ons"
 run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/namespaces.yaml"
+run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/access.yaml"
 chart aws-load-balancer-controller kube-system https://aws.github.io/eks-charts 1.17.1 \
   --set "clusterName=$name,region=$region,vpcId=$vpc" --set-string "defaultTags.tripod\\.cluster=$name"
 chart external-secrets external-secrets https://charts.external-secrets.io 2.0.0

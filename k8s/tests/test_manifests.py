@@ -150,7 +150,40 @@ class Rights(unittest.TestCase):
             for rule in document.get("rules", []) if document["kind"] == "Role" else []:
                 for key in ("apiGroups", "resources", "verbs"):
                     self.assertNotIn("*", rule[key], path)
-                self.assertNotIn("secrets", rule["resources"], path)
+                # Only one that is named, and only to be read.
+                if "secrets" in rule["resources"]:
+                    self.assertEqual((rule["resources"], rule["verbs"]), (["secrets"], ["get"]), path)
+                    self.assertTrue(rule["resourceNames"], path)
+
+    def test_roles_of_people_reach_the_kinds_that_the_access_policies_do_not_know(self):
+        bound, rules = {}, {}
+        for path, document in all_manifests():
+            if path.name == "access.yaml":
+                key = document["metadata"]["namespace"], document["metadata"]["name"]
+                if document["kind"] == "Role":
+                    rules[key] = document["rules"]
+                else:
+                    self.assertEqual(document["roleRef"]["name"], document["metadata"]["name"])
+                    bound[key] = document["subjects"][0]["name"]
+        self.assertEqual(set(rules), set(bound))
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            roles = {entry["principalARN"].rpartition("-")[2]: entry for entry in config["accessConfig"]["accessEntries"]}
+            self.assertEqual({key: entry["kubernetesGroups"] for key, entry in roles.items()}, {
+                "operator": ["tripod-operators"], "viewer": ["tripod-viewers"]}, path)
+            self.assertTrue(all(entry["principalARN"].endswith(f"role/{config['metadata']['name']}-{role}") for role, entry in roles.items()))
+        self.assertEqual(set(bound.values()), {"tripod-operators", "tripod-viewers"})
+        # `helm rollback` puts back every kind that the charts make and that is nobody's but its makers'.
+        made = set()
+        for template in (ROOT / "charts/service/templates").glob("*.tpl"):
+            text = template.read_text(encoding="utf-8")
+            for group, kind in re.findall(r"^apiVersion: (monitoring\.coreos\.com|external-secrets\.io)/\S+\nkind: (\w+)$", text, re.M):
+                made.add((group, kind.lower() + "s"))
+        self.assertGreaterEqual(len(made), 4)
+        for group, resource in made:
+            verbs = {verb for rule in rules["tripod", "operator"] if group in rule["apiGroups"] and resource in rule["resources"]
+                     for verb in rule["verbs"]}
+            self.assertLessEqual({"get", "list", "create", "update", "patch", "delete"}, verbs, resource)
 
     def test_no_pod_identity_has_a_wildcard_of_actions_or_everything_as_resource(self):
         for path in ("cluster.yaml", "cluster-small.yaml"):
