@@ -616,6 +616,33 @@ class Docs(unittest.TestCase):
         self.assertEqual(re.findall(r"^.*us-east-1.*$", blocks.replace("s/us-east-1/", ""), re.M),
                          re.findall(r"^ *export AWS_REGION=us-east-1 .*$", blocks, re.M))
 
+    def test_statements_for_people_are_allowed_to_the_user_they_log_in_as(self):
+        users = (K8S / "database/users.yaml").read_text(encoding="utf-8")
+        for right in ("GRANT SELECT, INSERT, CREATE, ALTER, DROP ON tripod.* TO", "GRANT PROCESS ON *.* TO",
+                      "GRANT EXECUTE ON PROCEDURE mysql.rds_kill TO"):
+            self.assertIn(f"{right} 'tripod_operator'@'%';", users)
+        self.assertIn("CALL mysql.rds_kill(", self.text)
+        self.assertIn("--username tripod_operator", self.text)
+        self.assertEqual((EKSCTL / "rds.yaml").read_text(encoding="utf-8").count("dbuser:${Id}/tripod_operator"), 2)
+        self.assertEqual((EKSCTL / "rds.yaml").read_text(encoding="utf-8").count("EnableIAMDatabaseAuthentication: true"), 2)
+        # Every other statement says where it is run.
+        for line in self.text.splitlines():
+            if re.search(r"`(RENAME TABLE|DROP TABLE|SELECT user, )", line):
+                self.assertIn('"Run SQL"', line)
+
+    def test_a_login_is_written_from_a_token_and_nothing_else(self):
+        script = next(document["data"]["login.sh"] for path, document in all_manifests()
+                      if path.name == "sql.yaml" and document["kind"] == "ConfigMap")
+        token = "db.example:3306/?Action=connect&DBUser=tripod_operator&X-Amz-Credential=AK%2F20260101&X-Amz-Signature=0a~b_c.d+e-f"
+        with tempfile.TemporaryDirectory() as folder:
+            for text, code in ((token + "\n", 0), ('x"\nhost=elsewhere\n', 65), ("", 65)):
+                done = subprocess.run(["bash", "-c", script.replace("/tmp/", f"{folder}/")], input=text, capture_output=True, text=True,
+                                      timeout=60, check=False, env={"PATH": "/usr/bin:/bin", "DATABASE_HOST": "db.example"})
+                self.assertEqual(done.returncode, code, done.stderr)
+            login = (pathlib.Path(folder) / "login.cnf")
+            self.assertIn(f'password="{token}"\n', login.read_text(encoding="utf-8"))
+            self.assertEqual(login.stat().st_mode & 0o077, 0)
+
     def test_the_page_says_where_alerts_go_and_what_points_there_finds_it(self):
         self.assertRegex(self.text, r"(?m)^\d+\. \*\*Say where alerts go\*\*")
         for name in ("up.sh", "addons/kube-prometheus-stack.yaml"):
