@@ -643,6 +643,12 @@ class Docs(unittest.TestCase):
             self.assertIn(f'password="{token}"\n', login.read_text(encoding="utf-8"))
             self.assertEqual(login.stat().st_mode & 0o077, 0)
 
+    def test_images_are_built_with_every_argument_that_says_what_they_are(self):
+        arguments = set(re.findall(r"--build-arg (\w+)=", self.text))
+        asked = set(re.findall(r"^ARG (\w+)", (ROOT / "docker/Dockerfile").read_text(encoding="utf-8"), re.M))
+        # Those that the builder sets and those of other ways to build.
+        self.assertEqual(arguments, asked - {"TARGETARCH", "BINARIES", "BASE"})
+
     def test_the_page_says_where_alerts_go_and_what_points_there_finds_it(self):
         self.assertRegex(self.text, r"(?m)^\d+\. \*\*Say where alerts go\*\*")
         for name in ("up.sh", "addons/kube-prometheus-stack.yaml"):
