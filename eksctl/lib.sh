@@ -2,7 +2,7 @@
 # What up.sh and down.sh share: talking, asking, running commands or only showing them, and sums of money.
 #
 # Every command that changes something goes through `run`, every question to the provider through `ask`; with --dry-run neither
-# starts anything. Callers set `dry_run`, `assume_yes`, `name`, `region` and `prices`.
+# starts anything. Callers set `dry_run`, `assume_yes`, `name`, `region`, `prices` and `work`, a folder of their own.
 
 readonly EXIT_USAGE=64 EXIT_INPUT=65 EXIT_UNAVAILABLE=69
 
@@ -166,6 +166,19 @@ unprotect() {
   esac
 }
 
+# keep_logs GROUP DAYS: makes a log group whose lines go after so many days, or sets that of one which is there. The provider makes those
+# of a database by itself, with lines that stay for ever; a stack could only declare a group that is not there yet.
+keep_logs() {
+  local group=$1 days=$2 errors=$work/log-group-errors code=0
+  run "$SHORT_LIMIT" aws logs create-log-group --region "$region" --log-group-name "$group" --tags "tripod.cluster=$name" \
+    2>"$errors" || code=$?
+  if [ "$code" -ne 0 ] && ! grep -q 'ResourceAlreadyExists' "$errors"; then
+    cat "$errors" >&2
+    return "$code"
+  fi
+  run "$SHORT_LIMIT" aws logs put-retention-policy --region "$region" --log-group-name "$group" --retention-in-days "$days"
+}
+
 delete_stack() {
   run "$SHORT_LIMIT" aws cloudformation delete-stack --region "$region" --stack-name "$1"
   run "$STACK_LIMIT" aws cloudformation wait stack-delete-complete --region "$region" --stack-name "$1"
@@ -264,6 +277,27 @@ valid_name() {
 
 valid_region() {
   [[ $1 =~ ^[a-z]{2}(-[a-z]+)+-[0-9]$ ]] || die "$EXIT_USAGE" "--region $1: expected something like us-east-1"
+}
+
+# The rules of charts/tripod (values.schema.json) and of registries, asked before an hour of other steps.
+valid_team() {
+  [[ ${#1} -ge 1 && ${#1} -le 64 && $1 != *,* && $1 != *[[:cntrl:]]* ]] || die "$EXIT_USAGE" \
+    "--team $1: 1 to 64 characters without commas and control characters; it is the first word of a line that commas part"
+}
+
+valid_registry() {
+  [[ -z $1 || $1 =~ ^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$ ]] || die "$EXIT_USAGE" \
+    "--registry $1: expected a host and a path in small letters without a scheme, such as ghcr.io/owner"
+}
+
+valid_tag() {
+  [[ -z $1 || $1 =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || die "$EXIT_USAGE" \
+    "--tag $1: at most 128 letters, digits, dots, underscores and hyphens, such as 1.2.3"
+}
+
+valid_page() {
+  [[ -z $1 || $1 =~ ^https?://[A-Za-z0-9._~:/?@%=+-]+$ ]] || die "$EXIT_USAGE" \
+    "--runbook $1: expected the address of a page without #, such as https://git.example/tripod/docs/operations.md"
 }
 
 # --- Money ---

@@ -33,8 +33,12 @@ usage: eksctl/up.sh [options]
   --registry REGISTRY   where the images are, such as ghcr.io/OWNER; '' for the charts' default
   --tag TAG             their version; '' for the charts' default
   --team TEAM_ID        first word of every reply [Tripod]
+  --alertmanager FILE   where alerts go: Alertmanager's configuration (k8s/monitoring/alertmanager.yaml is an example); '' for nowhere
+  --runbook URL         page that alerts link to, where people read docs/operations.md; '' for its path alone
   --values FILE         further values for the charts; may be repeated, and replaces all files of before; --no-values forgets them
 
+  --rotate USER         a new password for "reader" (the twitter service) or "loader" (the pipeline); the old one stays valid beside it
+  --end-old-passwords   ends what --rotate left valid; half an hour after it
   --sample              load generated tweets first: a new platform has no table, and the twitter service is not ready without one
   --no-services         stop before the charts
   --yes                 do not ask
@@ -44,13 +48,14 @@ Ends with 0; 1 not confirmed or a step failed; 64 usage; 65 files that do not fi
 TEXT
 }
 
+rotate='' end_old=no
 small=no name='' region=us-east-1 admin_cidr=auto services=yes sample=no assume_yes=no dry_run=no
 # What was said in this run. What was not is unset, and found later.
 declare -A said=()
 values=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values)
+    --name | --region | --admin-cidr | --db-class | --snapshot | --alarm-topic | --registry | --tag | --team | --values | --alertmanager | --runbook | --rotate)
       [ $# -ge 2 ] || die "$EXIT_USAGE" "$1 needs a value"
       ;;
   esac
@@ -71,8 +76,12 @@ while [ $# -gt 0 ]; do
     --registry) said[registry]=$2; shift ;;
     --tag) said[tag]=$2; shift ;;
     --team) said[team]=$2; shift ;;
+    --alertmanager) said[alertmanager]=$2; shift ;;
+    --runbook) said[runbook]=$2; shift ;;
     --values) said[values]=yes; values+=("$2"); shift ;;
     --no-values) said[values]=no ;;
+    --rotate) rotate=$2; shift ;;
+    --end-old-passwords) end_old=yes ;;
     --sample) sample=yes ;;
     --no-services) services=no ;;
     --yes) assume_yes=yes ;;
@@ -91,11 +100,25 @@ fi
 [ -n "$name" ] || name=$stand_in
 valid_region "$region"
 valid_name "$name" "$region"
+valid_team "${said[team]:-Tripod}"
+valid_registry "${said[registry]:-}"
+valid_tag "${said[tag]:-}"
+valid_page "${said[runbook]:-}"
 [ "$admin_cidr" = auto ] || [[ $admin_cidr =~ ^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$ ]] ||
   die "$EXIT_USAGE" "--admin-cidr $admin_cidr: expected an address and a length, such as 198.51.100.7/32"
 for extra in ${values[@]+"${values[@]}"}; do
   [ -r "$extra" ] || die "$EXIT_INPUT" "--values $extra: cannot be read"
 done
+case $rotate:$end_old in
+  :* | reader:no | loader:no) ;;
+  *:yes) die "$EXIT_USAGE" "--end-old-passwords: half an hour after --rotate at the earliest, not with it" ;;
+  *) die "$EXIT_USAGE" "--rotate $rotate: reader or loader" ;;
+esac
+if [ -n "${said[alertmanager]:-}" ]; then
+  [ "$small" = no ] || die "$EXIT_USAGE" "--alertmanager: a small cluster has no monitoring that could alert"
+  grep -qs '^receivers:' "${said[alertmanager]}" ||
+    die "$EXIT_INPUT" "--alertmanager ${said[alertmanager]}: no file of Alertmanager's with receivers"
+fi
 [ "${said[values]:-}" != no ] || values=()
 if [ -v 'said[InstanceClass]' ]; then
   price hourly "${said[InstanceClass]}" >/dev/null
@@ -145,6 +168,13 @@ if [ "$services" = yes ]; then
   say "  7 services and load balancer          helm, charts/tripod       5 min"
   say "  8 smoke test                          helm test                 1 min"
 fi
+if [ "$small" = no ]; then
+  if [ -n "${said[alertmanager]:-}" ]; then
+    say "  alerts go where ${said[alertmanager]} says"
+  else
+    say "  alerts reach NOBODY, unless an earlier run had --alertmanager FILE (docs/operations.md, \"Say where alerts go\")"
+  fi
+fi
 say ""
 print_costs "$file" "$db_class" "${database[AllocatedStorageGib]}" "$(yes_no "${database[MultiAz]}")" \
   "$(yes_no "${database[ReadReplica]}")" "$small"
@@ -167,13 +197,14 @@ step "2 cluster"
 rendered=$work/cluster.yaml
 networks=$admin_cidr
 [ "$networks" != auto ] || networks=$(own_network)
-# The comments speak of the stand-ins and are left out.
-sed -e '/^ *#/d' -e "s/$stand_in/$name/g" -e "s/000000000000/$account/g" -e "s/us-east-1/$region/g" \
-  -e "s|203\.0\.113\.0/24|$networks|" \
+# The comments speak of the stand-ins and are left out. The name comes last: it may look like another stand-in.
+sed -e '/^ *#/d' -e "s/000000000000/$account/g" -e "s/us-east-1/$region/g" -e "s|203\.0\.113\.0/24|$networks|" \
   -e "s|arn:aws:kms:$region:$account:key/00000000-0000-0000-0000-$account|$key_arn|" "$file" >"$rendered"
 if grep -n '000000000000\|203\.0\.113\.0\|key/00000000-' "$rendered"; then
   die "$EXIT_INPUT" "${file##*/} still holds the stand-ins above"
 fi
+sed "s/$stand_in/$name/g" "$rendered" >"$rendered.named"
+mv "$rendered.named" "$rendered"
 complete=$(absent_or none 'ResourceNotFoundException\|No cluster found' aws eks describe-cluster --region "$region" \
   --name "$name" --query 'cluster.tags."tripod.complete"' --output text) ||
   die "$EXIT_UNAVAILABLE" "cannot see whether the cluster exists; see above"
@@ -236,6 +267,14 @@ for key in "${!database[@]}"; do
 done
 ensure_stack "$name-database" "$here/rds.yaml" "ClusterName=$name" "VpcId=$vpc" "SubnetIds=$subnets" \
   "NodeSecurityGroupId=$node_group" "KeyArn=$key_arn" "${settings[@]}"
+# As long as the cluster's own are kept (cluster.yaml).
+log_owners=("$name-database")
+[ "${database[ReadReplica]}" = false ] || log_owners+=("$name-database-replica")
+for owner in "${log_owners[@]}"; do
+  for log in error slowquery; do
+    keep_logs "/aws/rds/instance/$owner/$log" 30
+  done
+done
 db_host=$(stack_output "$name-database" Host)
 db_connections=$(stack_output "$name-database" MaxConnections)
 admin_secret=$(stack_output "$name-database" AdministratorSecret)
@@ -250,15 +289,35 @@ chart() {
     --namespace "$namespace" --wait --timeout 15m --values "$here/addons/$release.yaml" "$@"
 }
 
+# receivers: puts where alerts go into a secret, and what names it to the chart into `alerting`. A run that does not say keeps the secret.
+readonly RECEIVERS=alertmanager-tripod
+alerting=()
+receivers() {
+  local kept=''
+  if [ -n "${said[alertmanager]:-}" ]; then
+    ask '' kubectl create secret generic "$RECEIVERS" --namespace monitoring --from-file=alertmanager.yaml="${said[alertmanager]}" \
+      --dry-run=client -o yaml >"$work/$RECEIVERS.yaml"
+    run "$SHORT_LIMIT" kubectl apply --server-side --force-conflicts -f "$work/$RECEIVERS.yaml"
+    kept=yes
+  elif [ ! -v 'said[alertmanager]' ]; then
+    kept=$(ask '' kubectl get secret "$RECEIVERS" --namespace monitoring --ignore-not-found -o name)
+  fi
+  [ -z "$kept" ] || alerting=(
+    --set "alertmanager.alertmanagerSpec.useExistingSecret=true,alertmanager.alertmanagerSpec.configSecret=$RECEIVERS")
+}
+
 step "5 namespaces, add-ons"
 run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/namespaces.yaml"
+run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/access.yaml"
 chart aws-load-balancer-controller kube-system https://aws.github.io/eks-charts 1.17.1 \
   --set "clusterName=$name,region=$region,vpcId=$vpc" --set-string "defaultTags.tripod\\.cluster=$name"
 chart external-secrets external-secrets https://charts.external-secrets.io 2.0.0
 if [ "$small" = no ]; then
   chart cluster-autoscaler kube-system https://kubernetes.github.io/autoscaler 9.59.0 \
     --set "autoDiscovery.clusterName=$name,awsRegion=$region"
-  chart kube-prometheus-stack monitoring https://prometheus-community.github.io/helm-charts 82.8.0
+  receivers
+  chart kube-prometheus-stack monitoring https://prometheus-community.github.io/helm-charts 82.8.0 ${alerting[@]+"${alerting[@]}"}
+  [ -n "${said[alertmanager]-unsaid}" ] || run "$SHORT_LIMIT" kubectl delete secret "$RECEIVERS" --namespace monitoring --ignore-not-found
 fi
 
 # --- 6. The users of the database ---
@@ -271,9 +330,43 @@ for namespace in tripod tripod-etl; do
     -o yaml >"$work/ca-$namespace.yaml"
   run "$SHORT_LIMIT" kubectl apply -f "$work/ca-$namespace.yaml"
 done
+# A new password is first kept as pending, which nobody is handed; then the database learns it; only then is it the current one. The
+# other way round pods would be given a password that the database does not know yet.
+# secret_version SECRET STAGE
+secret_version() {
+  ask None aws secretsmanager list-secret-version-ids --region "$region" --secret-id "$1" \
+    --query "Versions[?contains(VersionStages, '$2')].VersionId | [0]" --output text
+}
+if [ "$end_old" = yes ]; then
+  for user in reader loader; do
+    secret=$name/database-$user
+    current=$(secret_version "$secret" AWSCURRENT)
+    pending=$(secret_version "$secret" AWSPENDING)
+    [ "$pending" = None ] || [ "$pending" = "$current" ] || die 1 "the password of $user is half changed, and the one in use may be the\
+ old one: up.sh --rotate $user first"
+  done
+fi
+versions=()
+if [ -n "$rotate" ]; then
+  secret=$name/database-$rotate
+  current=$(secret_version "$secret" AWSCURRENT)
+  pending=$(secret_version "$secret" AWSPENDING)
+  # One that a run left half-way is taken up: the database may know it, and has room for two. A third would end the one in use.
+  if [ "$pending" = None ] || [ "$pending" = "$current" ]; then
+    password=$(ask PASSWORD aws secretsmanager get-random-password --region "$region" --exclude-punctuation --password-length 40 \
+      --query RandomPassword --output text)
+    (umask 077 && printf '{"username": "tripod_%s", "password": "%s"}\n' "$rotate" "$password" >"$work/password.json")
+    run "$SHORT_LIMIT" aws secretsmanager put-secret-value --region "$region" --secret-id "$secret" --version-stages AWSPENDING \
+      --secret-string "file://$work/password.json" --query VersionId --output text
+    pending=$(secret_version "$secret" AWSPENDING)
+  fi
+  versions=(-e "/database-$rotate,/s|version: AWSCURRENT|version: uuid/$pending|")
+fi
 for manifest in secret-store users; do
-  sed -e "s/tripod-main/$name/g" -e "s/us-east-1/$region/g" -e "s/DATABASE-HOST/$db_host/g" \
-    -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
+  # The name may look like a region, and the host begins with the name: in this order nothing is replaced twice.
+  sed -e "s/us-east-1/$region/g" -e "s/tripod-main/$name/g" -e "s/DATABASE-HOST/$db_host/g" \
+    -e "s|ADMINISTRATOR-SECRET|$admin_secret|g" -e "/name: END_OLD_PASSWORDS/{n;s/\"no\"/\"$end_old\"/;}" \
+    ${versions[@]+"${versions[@]}"} "$root/k8s/database/$manifest.yaml" >"$work/$manifest.yaml"
 done
 # Whom the jobs below may talk to, before there are any.
 run "$SHORT_LIMIT" kubectl apply -f "$root/k8s/etl/base.yaml"
@@ -289,6 +382,11 @@ fi
 # The administrator's password has done its work; it does not stay in the cluster, not even after a failure.
 run "$SHORT_LIMIT" kubectl delete externalsecret,secret database-administrator --namespace tripod-etl --ignore-not-found
 [ "$users_code" -eq 0 ] || die 1 "the users of the database were not made, see above"
+if [ -n "$rotate" ]; then
+  run "$SHORT_LIMIT" aws secretsmanager update-secret-version-stage --region "$region" --secret-id "$secret" \
+    --version-stage AWSCURRENT --move-to-version-id "$pending" --remove-from-version-id "$current"
+  say "  pods get it within five minutes; up.sh --end-old-passwords in half an hour ends the old one"
+fi
 
 # --- What the services were installed with ---
 
@@ -299,7 +397,7 @@ remembered=$(ask '' kubectl get secret "$MEMORY" --namespace tripod --ignore-not
   -o 'go-template={{range $key, $value := .data}}{{$key}} {{$value}}{{"\n"}}{{end}}')
 while read -r key value; do
   case $key in
-    registry | tag | team) [ -v "said[$key]" ] || said[$key]=$(base64 -d <<<"$value") ;;
+    registry | tag | team | runbook) [ -v "said[$key]" ] || said[$key]=$(base64 -d <<<"$value") ;;
     values-*)
       [ ! -v 'said[values]' ] || continue
       base64 -d <<<"$value" >"$work/$key"
@@ -307,11 +405,12 @@ while read -r key value; do
       ;;
   esac
 done <<<"$remembered"
-registry=${said[registry]:-} tag=${said[tag]:-} team=${said[team]:-Tripod}
+registry=${said[registry]:-} tag=${said[tag]:-} team=${said[team]:-Tripod} runbook=${said[runbook]:-}
 
 # remember: puts them there for the next run.
 remember() {
-  local at file contents=("--from-literal=registry=$registry" "--from-literal=tag=$tag" "--from-literal=team=$team")
+  local at file contents=("--from-literal=registry=$registry" "--from-literal=tag=$tag" "--from-literal=team=$team"
+    "--from-literal=runbook=$runbook")
   for at in ${values[@]+"${!values[@]}"}; do
     # Keys come back in the order of the alphabet.
     contents+=("--from-file=$(printf 'values-%03d.yaml' "$at")=${values[$at]}")
@@ -364,12 +463,20 @@ arguments=(--values "$here/values.yaml" --values "$work/networks.yaml")
 for extra in ${values[@]+"${values[@]}"}; do
   arguments+=(--values "$extra")
 done
-arguments+=(--set-string "global.teamId=$team,global.awsAccountId=$account"
+# As JSON, in which nothing but these two has a meaning: the other forms split a word at commas and braces.
+team_json=${team//\\/\\\\}
+team_json=${team_json//\"/\\\"}
+arguments+=(--set-json "global.teamId=\"$team_json\"" --set-string "global.awsAccountId=$account"
   --set-string "twitter.database.host=$db_host" --set "twitter.database.maxConnections=$db_connections"
   --set-string "twitter.database.externalSecret.key=$name/database-reader"
   --set-string "twitter.database.externalSecret.region=$region")
 [ -z "$registry" ] || arguments+=(--set-string "global.image.registry=$registry")
 [ -z "$tag" ] || arguments+=(--set-string "global.image.tag=$tag")
+if [ -n "$runbook" ]; then
+  for service in blockchain qrcode twitter; do
+    arguments+=(--set-string "$service.monitoring.runbookUrl=$runbook")
+  done
+fi
 run "$HELM_LIMIT" helm upgrade --install tripod "$root/charts/tripod" --namespace tripod \
   --wait --timeout 15m "${arguments[@]}"
 remember
@@ -395,3 +502,5 @@ say ""
 say "Served at http://$host/ (names need a minute or two to spread)."
 say "  aws eks update-kubeconfig --region $region --name $name     a kubeconfig of your own"
 say "  eksctl/down.sh --name $name --region $region                ends it, and its cost of about $cost_total an hour"
+[ "$small" = yes ] || [ "${#alerting[@]}" -gt 0 ] ||
+  warn "alerts reach nobody: docs/operations.md, \"Say where alerts go\""

@@ -8,6 +8,7 @@ the text in $CLOUD/fail fails once, before it has had any effect; with a leading
 import base64
 import json
 import os
+import re
 import sys
 import time
 
@@ -116,6 +117,9 @@ def aws(world):
         stacks[name] = "CREATE_COMPLETE"
         if name.endswith("-database"):
             world["database"] = "available"
+            for user in ("reader", "loader"):
+                world["versions"].setdefault(name.replace("-database", f"/database-{user}"), {
+                    "first": {"stages": ["AWSCURRENT"], "password": f"first{user}"}})
         if name.endswith("-foundation"):
             world["bucket"] = world.get("bucket") or 2500
     elif (service, verb) == ("cloudformation", "delete-stack"):
@@ -211,8 +215,17 @@ def aws(world):
     elif (service, verb) == ("logs", "describe-log-groups"):
         prefix = option("--log-group-name-prefix")
         print(next((name for name in world["logs"] if name.startswith(prefix)), "None"))
+    elif (service, verb) == ("logs", "create-log-group"):
+        if option("--log-group-name") in world["logs"]:
+            fail("An error occurred (ResourceAlreadyExistsException): The specified log group already exists")
+        world["logs"].append(option("--log-group-name"))
+    elif (service, verb) == ("logs", "put-retention-policy"):
+        assert option("--log-group-name") in world["logs"], LINE
+        world["retention"][option("--log-group-name")] = int(option("--retention-in-days"))
     elif (service, verb) == ("logs", "delete-log-group"):
         world["logs"].remove(option("--log-group-name"))
+    elif service == "secretsmanager":
+        secrets_manager(world, verb)
     elif (service, verb) == ("s3api", "head-bucket"):
         if world.get("bucket") is None:
             fail("An error occurred (404) when calling the HeadBucket operation: Not Found")
@@ -230,6 +243,59 @@ def aws(world):
         world["key_deleted"] = True
     else:
         fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def secrets_manager(world, verb):
+    if verb == "get-random-password":
+        assert "--exclude-punctuation" in ARGUMENTS, "it becomes SQL text"
+        world["random"] = world.get("random", 0) + 1
+        print(f"random{world['random']}")
+        return
+    versions = world["versions"][option("--secret-id")]
+
+    def move(stage, version):
+        for name, other in versions.items():
+            other["stages"] = [kept for kept in other["stages"] if kept != stage] + ([stage] if name == version else [])
+
+    if verb == "list-secret-version-ids":
+        stage = option("--query").split("'")[1]
+        print(next((name for name, version in versions.items() if stage in version["stages"]), "None"))
+    elif verb == "put-secret-value":
+        with open(option("--secret-string").removeprefix("file://"), encoding="utf-8") as file:
+            secret = json.load(file)
+        assert secret["username"] == "tripod_" + option("--secret-id").rpartition("-")[2], secret
+        name = f"v{len(versions)}"
+        versions[name] = {"stages": [], "password": secret["password"]}
+        move(option("--version-stages"), name)
+        print(name)
+    elif verb == "update-secret-version-stage":
+        assert option("--version-stage") in versions[option("--remove-from-version-id")]["stages"], LINE
+        move(option("--version-stage"), option("--move-to-version-id"))
+    else:
+        fail(f"the fake cloud does not know: {LINE}", 99)
+
+
+def database_users(world):
+    """What the job does to the passwords that the database takes, of which each user has two at most (run.sh of users.yaml)."""
+    manifest = world["applied"]["users.yaml"]
+    for user in ("reader", "loader"):
+        key, version = re.search(rf"key: (\S+/database-{user}), property: password, version: (\S+)}}", manifest).groups()
+        versions = world["versions"][key]
+        if version == "AWSCURRENT":
+            version = next(name for name in versions if "AWSCURRENT" in versions[name]["stages"])
+        password = versions[version.removeprefix("uuid/")]["password"]
+        taken = world["passwords"].setdefault(key, [])
+        if password not in taken:
+            world["passwords"][key] = taken = [password, *taken[:1]]
+        if 'name: END_OLD_PASSWORDS\n              value: "yes"' in manifest:
+            del taken[1:]
+
+
+def check_passwords(world):
+    """At no time may pods be handed a password that the database does not take."""
+    for key, taken in world["passwords"].items():
+        handed = next(version["password"] for version in world["versions"][key].values() if "AWSCURRENT" in version["stages"])
+        assert handed in taken, f"{key}: {handed} is handed out, {taken} are taken"
 
 
 def eksctl(world):
@@ -262,6 +328,8 @@ def kubectl(world):
         fail("the server could not be found", 1)
     if ARGUMENTS[:2] == ["get", "--raw"]:
         print("ok")
+    elif ARGUMENTS[:2] == ["get", "secret"] and "name" in ARGUMENTS:
+        print(f"secret/{ARGUMENTS[2]}" if ARGUMENTS[2] in world["secrets"] else "")
     elif ARGUMENTS[:2] == ["get", "secret"]:
         for key, value in sorted((world["memory"] or {}).items()):
             print(key, base64.b64encode(value.encode()).decode())
@@ -276,7 +344,13 @@ def kubectl(world):
                 with open(path, encoding="utf-8") as file:
                     world["memory_made"][key] = file.read()
     elif ARGUMENTS[0] == "apply" and "--server-side" in ARGUMENTS:
-        world["memory"] = world["memory_made"]
+        name = os.path.basename(option("-f")).removesuffix(".yaml")
+        if name == "up-options":
+            world["memory"] = world["memory_made"]
+        else:
+            world["secrets"][name] = world["memory_made"]
+    elif ARGUMENTS[:2] == ["delete", "secret"]:
+        world["secrets"].pop(ARGUMENTS[2], None)
     elif ARGUMENTS[0] == "get" and ARGUMENTS[1] == "ingress":
         world["asked_host"] = world.get("asked_host", 0) + 1
         print("tripod.elb.example" if world["asked_host"] > 1 else "", end="")
@@ -289,6 +363,7 @@ def kubectl(world):
         world["administrator_left"] = False
     elif ARGUMENTS[0] == "wait" and "job/database-users" in ARGUMENTS:
         world["administrator_left"] = True
+        database_users(world)
     elif ARGUMENTS[0] == "delete" and ARGUMENTS[1] == "ingress":
         world["tagged"]["elasticloadbalancing:loadbalancer"] = []
     elif ARGUMENTS[0] not in ("wait", "delete", "logs"):
@@ -335,6 +410,7 @@ def main():
         fail("planned failure", 1)
     world = state()
     {"aws": aws, "eksctl": eksctl, "kubectl": kubectl, "helm": helm, "curl": curl}[PROGRAM](world)
+    check_passwords(world)
     save(world)
     if failure == "after":
         fail("planned failure", 1)

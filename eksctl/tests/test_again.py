@@ -38,7 +38,7 @@ class Settings(CloudCase):
         self.assertEqual(self.world()["values"]["tripod"], world["values"]["tripod"])
         self.assertEqual(world["values"]["tripod"][-2:], ["global: {loadBalancer: {certificateArn: one}}\n", "twitter: {cacheMb: 300}\n"])
         self.assertIn("registry.example/x/tripod-tools:7.8.9", self.world()["applied"]["sample.yaml"])
-        for part in ("global.image.registry=registry.example/x", "global.image.tag=7.8.9", "global.teamId=A Team"):
+        for part in ("global.image.registry=registry.example/x", "global.image.tag=7.8.9", 'global.teamId="A Team"'):
             self.assertIn(part, self.world()["releases"]["tripod"])
         # The plan tells what it is going to cost from the first line on.
         cost = re.compile(r"all of it, idle +([\d.]+)$", re.M)
@@ -78,12 +78,87 @@ class Settings(CloudCase):
         self.assertEqual(passed, {key: defaults[key] for key in passed})
         self.assertEqual(len(passed), 7)
 
+    def test_where_alerts_go_is_kept_until_it_is_taken_back(self):
+        file = self.root / "alerts.yaml"
+        file.write_text("route: {receiver: chat}\nreceivers: [{name: chat}]\n", encoding="utf-8")
+        page = "https://git.example/tripod/docs/operations.md"
+        text = self.up("--yes", "--alertmanager", str(file), "--runbook", page)
+        self.assertIn(f"alerts go where {file} says", text.partition("== 1")[0])
+        self.assertNotIn("reach nobody", text)
+        self.assertEqual(self.world()["secrets"], {"alertmanager-tripod": {"alertmanager.yaml": file.read_text(encoding="utf-8")}})
+        named = "alertmanager.alertmanagerSpec.useExistingSecret=true,alertmanager.alertmanagerSpec.configSecret=alertmanager-tripod"
+        file.unlink()
+        for arguments in ((), ("--tag", "1.2.3")):
+            self.assertIn(named, self.world()["releases"]["kube-prometheus-stack"])
+            for service in ("blockchain", "qrcode", "twitter"):
+                self.assertIn(f"{service}.monitoring.runbookUrl={page}", self.world()["releases"]["tripod"])
+            self.assertNotIn("reach nobody", self.up("--yes", *arguments))
+        self.assertIn("alerts reach nobody", self.up("--yes", "--alertmanager", "", "--runbook", ""))
+        self.assertEqual(self.world()["secrets"], {})
+        self.assertNotIn("configSecret", self.world()["releases"]["kube-prometheus-stack"])
+        self.assertNotIn("runbookUrl", self.world()["releases"]["tripod"])
+
+    def test_a_run_without_receivers_says_so_before_it_spends_and_at_its_end(self):
+        text = self.up("--yes")
+        self.assertIn("alerts reach NOBODY", text.partition("== 1")[0])
+        self.assertIn("alerts reach nobody", text.partition("== 8")[2])
+
     def test_a_cluster_of_the_other_kind_is_refused_before_it_is_mixed(self):
         self.up("--yes", "--small", "--name", "one")
         self.calls()
         self.assertIn("was made with --small", self.up("--yes", "--name", "one", code=64))
         self.assertFalse([line for line in self.calls() if line.startswith("eksctl") or "endpoints" in line])
         self.up("--yes", "--small", "--name", "one")
+
+
+class Passwords(CloudCase):
+    """The fake cloud asserts at every call that what pods are handed is a password that the database takes."""
+
+    READER, LOADER = "tripod-main/database-reader", "tripod-main/database-loader"
+
+    def taken(self, key=READER):
+        return self.world()["passwords"][key]
+
+    def current(self, key=READER):
+        return next(version["password"] for version in self.world()["versions"][key].values() if "AWSCURRENT" in version["stages"])
+
+    def up_to_the_users(self, *arguments, **more):
+        return self.up("--yes", "--small", "--name", "tripod-main", "--no-services", *arguments, **more)
+
+    def test_a_new_password_is_valid_beside_the_old_one_until_that_is_ended(self):
+        self.up_to_the_users()
+        self.assertEqual((self.current(), self.taken()), ("firstreader", ["firstreader"]))
+        self.up_to_the_users("--rotate", "reader")
+        self.assertEqual((self.current(), self.taken()), ("random1", ["random1", "firstreader"]))
+        # Runs for other reasons leave both alone.
+        self.up_to_the_users()
+        self.assertEqual(self.taken(), ["random1", "firstreader"])
+        self.up_to_the_users("--end-old-passwords")
+        self.assertEqual((self.current(), self.taken()), ("random1", ["random1"]))
+        self.up_to_the_users("--rotate", "loader")
+        self.assertEqual((self.current(self.LOADER), self.taken(self.LOADER)), ("random2", ["random2", "firstloader"]))
+        self.assertEqual(self.taken(), ["random1"])
+        self.assertFalse([line for line in self.calls() if "random1" in line or "random2" in line], "a password in a program's arguments")
+
+    def test_a_change_that_broke_off_anywhere_is_taken_up(self):
+        self.up_to_the_users()
+        for step in ("after:put-secret-value", "job/database-users", "after:job/database-users", "after:update-secret-version-stage"):
+            with self.subTest(step=step):
+                self.fail_at(step)
+                self.up_to_the_users("--rotate", "reader", code=1)
+                # What comes between must not end the password in use.
+                self.up_to_the_users()
+                self.assertIn(self.current(), self.taken())
+                self.up_to_the_users("--rotate", "reader")
+                self.assertEqual(self.current(), self.taken()[0])
+                self.assertEqual(len(self.taken()), 2)
+
+    def test_old_passwords_stay_while_one_of_them_may_be_in_use(self):
+        self.up_to_the_users()
+        self.fail_at("update-secret-version-stage")
+        self.up_to_the_users("--rotate", "reader", code=1)
+        self.assertIn("half changed", self.up_to_the_users("--end-old-passwords", code=1))
+        self.assertEqual(self.taken(), ["random1", "firstreader"])
 
 
 class HalfWay(CloudCase):
@@ -105,7 +180,7 @@ class HalfWay(CloudCase):
     def test_a_protected_database_does_not_keep_a_failed_creation_from_being_repeated(self):
         self.change(stacks={"tripod-main-database": "ROLLBACK_FAILED"}, database="protected")
         self.up("--yes")
-        changes = [line for line in self.calls() if "tripod-main-database" in line and CHANGES.match(line)]
+        changes = [line for line in self.calls() if "tripod-main-database" in line and CHANGES.match(line) and " logs " not in line]
         self.assertEqual([line.split()[2] for line in changes], ["modify-db-instance", "delete-stack", "deploy"])
 
     def test_a_cluster_in_use_that_lost_its_tag_is_not_taken_for_a_half_made_one(self):
@@ -191,6 +266,32 @@ class Elsewhere(CloudCase):
             self.assertIn(part, self.down("--yes", "--name", name, "--region", region, code=64))
         self.up("--dry-run", "--name", "a" * 31)
         self.assertEqual(self.calls(), [])
+
+    def test_a_name_that_looks_like_a_stand_in_or_begins_with_one_stays_as_it_is(self):
+        for name in ("tripod-us-east-1", "tripod-main-2", "x-000000000000"):
+            with self.subTest(name=name):
+                self.up("--yes", "--name", name, "--region", "eu-west-1")
+                config = self.world()["config"]
+                self.assertIn(f"  name: {name}\n  region: eu-west-1\n", config)
+                self.assertIn(f"arn:aws:s3:::{name}-data-444455556666-eu-west-1/landing/*", config)
+                for manifest in ("secret-store.yaml", "users.yaml"):
+                    keys = set(re.findall(r"key: (\S+)/database-", self.world()["applied"][manifest]))
+                    self.assertEqual(keys, {name}, manifest)
+                self.assertIn("region: eu-west-1\n", self.world()["applied"]["secret-store.yaml"])
+                self.assertIn('value: "db.example.internal"', self.world()["applied"]["users.yaml"])
+                self.change(cluster=None, stacks={})
+
+    def test_images_and_a_team_that_the_charts_would_refuse_are_refused_first(self):
+        for option, bad in (
+                ("--team", ("a,b", "a\nb", "a" * 65)),
+                ("--registry", ("https://ghcr.io/x", "ghcr.io/Owner", "ghcr.io/x/", "a,b", "a|b")),
+                ("--tag", ("1.0,x=y", "-1", "a/b", "x" * 129))):
+            for value in bad:
+                with self.subTest(option=option, value=value):
+                    self.assertIn(f"{option} {value}", self.up("--yes", option, value, code=64))
+        self.assertEqual(self.calls(), [])
+        self.up("--yes", "--registry", "localhost:5000/a/b-c_d.e", "--tag", "1.2.3-rc.1", "--team", "Äpfel {a}=\\\"b\"")
+        self.assertIn('--set-json global.teamId="Äpfel {a}=\\\\\\"b\\"" ', self.world()["releases"]["tripod"])
 
 
 class Sweeping(CloudCase):

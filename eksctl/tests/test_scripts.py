@@ -35,7 +35,7 @@ class CloudCase(unittest.TestCase):
             (programs / "lib" / program).symlink_to(HERE / "cloud.py")
         self.put(
             stacks={}, cluster=None, database=None, tagged={}, logs=[], snapshots=[], releases={}, applied={}, parameters={}, values={},
-            memory=None, networks=None, rules=[], deleted_before=[])
+            memory=None, networks=None, rules=[], deleted_before=[], retention={}, secrets={}, versions={}, passwords={})
         self.environment = {
             "PATH": f"{programs}:/usr/bin:/bin", "CLOUD": str(self.root), "HOME": str(self.root), "TRIPOD_POLL_S": "0"}
 
@@ -137,8 +137,12 @@ class Cloud(CloudCase):
         for arguments, part in (
                 (("--name", "UPPER"), "--name UPPER"), (("--name", "x; rm -rf /"), "--name x"), (("--name",), "needs a value"),
                 (("--region", "mars"), "--region mars"), (("--admin-cidr", "0.0.0.0"), "--admin-cidr 0.0.0.0"),
-                (("--what",), "unknown option --what")):
+                (("--runbook", "docs/operations.md"), "--runbook docs/operations.md"), (("--rotate", "root"), "--rotate root"),
+                (("--rotate", "reader", "--end-old-passwords"), "--end-old-passwords"), (("--what",), "unknown option --what")):
             self.assertIn(part, self.up(*arguments, code=64))
+        self.assertIn("no file of Alertmanager's", self.up("--alertmanager", "/no/such/file", code=65))
+        example = str(EKSCTL.parent / "k8s/monitoring/alertmanager.yaml")
+        self.assertIn("a small cluster has no monitoring", self.up("--small", "--alertmanager", example, code=64))
         self.assertIn("cannot be read", self.up("--values", "/no/such/file", code=65))
         self.assertIn("--name is missing", self.down(code=64))
         self.assertEqual(self.calls(), [])
@@ -214,6 +218,15 @@ class Cloud(CloudCase):
         self.assertFalse([line for line in calls if line.startswith(("eksctl create cluster", "eksctl delete"))])
         self.assertTrue(any(line.startswith("eksctl create nodegroup") for line in calls))
         self.assertFalse([line for line in calls if "delete-stack" in line])
+
+    def test_logs_of_the_database_are_kept_for_a_month_whether_they_are_new_or_not(self):
+        groups = [f"/aws/rds/instance/tripod-main-database{which}/{log}" for which in ("", "-replica") for log in ("error", "slowquery")]
+        # The provider made one already, as it does when the first line is written.
+        self.change(logs=[groups[0]])
+        self.up("--yes")
+        self.assertEqual(self.world()["retention"], {group: 30 for group in groups[:2]})
+        self.up("--yes", "--replica")
+        self.assertEqual(self.world()["retention"], {group: 30 for group in groups})
 
     def test_runs_that_fail_at_each_step_in_turn_end_where_one_good_run_does(self):
         empty = (self.root / "state.json").read_text(encoding="utf-8")

@@ -134,6 +134,17 @@ class Pods(unittest.TestCase):
                         if "image" in container:
                             self.assertRegex(container["image"], r":[0-9]|@sha256:", "an image without a version")
 
+    def test_images_that_are_handed_passwords_are_of_an_exact_version(self):
+        seen = 0
+        for path, document in all_manifests():
+            if path.parts[1] != "database":
+                continue
+            for _, pod in pods(document):
+                for container in pod["containers"]:
+                    seen += 1
+                    self.assertRegex(container["image"], r":\d+\.\d+\.\d+$|@sha256:[0-9a-f]{64}$", path)
+        self.assertGreaterEqual(seen, 1)
+
     def test_only_the_spark_driver_gets_a_token(self):
         for path, document in all_manifests():
             for where, pod in pods(document):
@@ -156,7 +167,42 @@ class Rights(unittest.TestCase):
             for rule in document.get("rules", []) if document["kind"] == "Role" else []:
                 for key in ("apiGroups", "resources", "verbs"):
                     self.assertNotIn("*", rule[key], path)
-                self.assertNotIn("secrets", rule["resources"], path)
+                # Only one that is named, and only to be read.
+                if "secrets" in rule["resources"]:
+                    self.assertEqual((rule["resources"], rule["verbs"]), (["secrets"], ["get"]), path)
+                    self.assertTrue(rule["resourceNames"], path)
+
+    def test_roles_of_people_reach_the_kinds_that_the_access_policies_do_not_know(self):
+        bound, rules = {}, {}
+        for path, document in all_manifests():
+            if path.name == "access.yaml":
+                key = document["metadata"]["namespace"], document["metadata"]["name"]
+                if document["kind"] == "Role":
+                    rules[key] = document["rules"]
+                else:
+                    self.assertEqual(document["roleRef"]["name"], document["metadata"]["name"])
+                    bound[key] = document["subjects"][0]["name"]
+        self.assertEqual(set(rules), set(bound))
+        for path in ("cluster.yaml", "cluster-small.yaml"):
+            config = yaml.safe_load((EKSCTL / path).read_text(encoding="utf-8"))
+            roles = {entry["principalARN"].rpartition("-")[2]: entry for entry in config["accessConfig"]["accessEntries"]}
+            self.assertEqual({key: entry["kubernetesGroups"] for key, entry in roles.items()}, {
+                "operator": ["tripod-operators"], "viewer": ["tripod-viewers"]}, path)
+            self.assertTrue(all(entry["principalARN"].endswith(f"role/{config['metadata']['name']}-{role}") for role, entry in roles.items()))
+        self.assertEqual(set(bound.values()), {"tripod-operators", "tripod-viewers"})
+        # `helm rollback` puts back every kind that the charts make and that is nobody's but its makers'.
+        made = set()
+        for template in (ROOT / "charts/service/templates").glob("*.tpl"):
+            text = template.read_text(encoding="utf-8")
+            # The version of the operator's kinds depends on the cluster.
+            text = text.replace('{{ include "service.externalsecret.api" . }}', "external-secrets.io/any")
+            for group, kind in re.findall(r"^apiVersion: (monitoring\.coreos\.com|external-secrets\.io)/\S+\nkind: (\w+)$", text, re.M):
+                made.add((group, kind.lower() + "s"))
+        self.assertGreaterEqual(len(made), 4)
+        for group, resource in made:
+            verbs = {verb for rule in rules["tripod", "operator"] if group in rule["apiGroups"] and resource in rule["resources"]
+                     for verb in rule["verbs"]}
+            self.assertLessEqual({"get", "list", "create", "update", "patch", "delete"}, verbs, resource)
 
     def test_grafana_reads_config_maps_of_two_namespaces_and_no_secret(self):
         values = yaml.safe_load((EKSCTL / "addons/kube-prometheus-stack.yaml").read_text(encoding="utf-8"))["grafana"]
@@ -205,9 +251,13 @@ class Rights(unittest.TestCase):
 
     def test_rights_in_the_cluster_come_and_go_with_spark(self):
         for path, document in documents(K8S):
-            if document["kind"] in ("Role", "RoleBinding"):
+            # Those of people have a file of their own, and name groups only.
+            is_of_people = path.name == "access.yaml"
+            if document["kind"] == "RoleBinding" and is_of_people:
+                self.assertEqual({subject["kind"] for subject in document["subjects"]}, {"Group"})
+            elif document["kind"] in ("Role", "RoleBinding") and not is_of_people:
                 self.assertEqual(path.name, "spark.yaml")
-            if document["kind"] == "RoleBinding":
+            if document["kind"] == "RoleBinding" and not is_of_people:
                 self.assertEqual([subject["name"] for subject in document["subjects"]], ["etl-spark"])
             for _, pod in pods(document):
                 self.assertNotEqual(pod.get("serviceAccountName"), "etl-spark", path)
@@ -271,7 +321,7 @@ class Network(unittest.TestCase):
         database = names | {(3306, "10.20.0.0/16"), (3306, "10.30.0.0/16")}
         objects = {(443, "everywhere"), (80, self.AGENT)}
         wanted = {
-            "database-users": database, "sample": database, "etl": database | objects, "etl-load": database | objects,
+            "database-users": database, "sql": database, "sample": database, "etl": database | objects, "etl-load": database | objects,
             "score": names | objects | {("all", "pods")}}
         found = {}
         for path, document in documents(K8S):
@@ -295,6 +345,77 @@ class Network(unittest.TestCase):
                      for peer in rule.get("to", []) if "podSelector" in peer]
             service = {"app.kubernetes.io/part-of": "tripod", "app.kubernetes.io/component": "service"}
             self.assertTrue(any(selects(peer, labels.get(called, service)) for peer in peers), caller)
+
+
+class Users(unittest.TestCase):
+    """The script of the job that makes the database's users, with a client that knows which passwords are valid."""
+
+    CLIENT = """#!/bin/sh
+root=${0%/*}
+case " $* " in
+  *"$(cat "$root/secrets/reader")"* | *"$(cat "$root/secrets/password")"*) echo "a password in the arguments" >&2; exit 99 ;;
+esac
+grep -qxFf "$root/valid" "$root/tmp/login.cnf" || { cat "$root/refusal" >&2; exit 1; }
+case " $* " in
+  *" --execute=SELECT 1 "*) ;;
+  *) cat >>"$root/sql" ;;
+esac
+"""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.folder.name)
+        for name in ("secrets", "tmp"):
+            (self.root / name).mkdir()
+        for name, text in (("username", "administrator"), ("password", 'a"b\\c'), ("reader", "new1"), ("loader", "new2")):
+            (self.root / "secrets" / name).write_text(text, encoding="utf-8")
+        (self.root / "mysql").write_text(self.CLIENT, encoding="utf-8")
+        (self.root / "mysql").chmod(0o755)
+        self.refuse("ERROR 1045 (28000): Access denied for user")
+        script = next(document["data"]["run.sh"] for path, document in all_manifests()
+                      if path.name == "users.yaml" and document["kind"] == "ConfigMap")
+        self.script = script.replace("/tmp/", f"{self.root}/tmp/").replace("/secrets/", f"{self.root}/secrets/")
+
+    def refuse(self, text):
+        (self.root / "refusal").write_text(text, encoding="utf-8")
+
+    def run_it(self, *valid, end_old="no"):
+        """What the administrator sent; `valid` are passwords that the server takes."""
+        lines = [f'password="{password}"' for password in (*valid, 'a\\"b\\\\c')]
+        (self.root / "valid").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (self.root / "sql").write_text("", encoding="utf-8")
+        self.done = subprocess.run(
+            ["bash", "-c", self.script], capture_output=True, text=True, timeout=60, check=False,
+            env={"PATH": f"{self.root}:/usr/bin:/bin", "DATABASE_HOST": "db.example", "END_OLD_PASSWORDS": end_old})
+        return (self.root / "sql").read_text(encoding="utf-8")
+
+    def test_a_password_that_is_valid_is_not_set_again(self):
+        sent = self.run_it("new1", "new2")
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.assertNotIn("ALTER USER", sent)
+        self.assertIn("GRANT SELECT ON tripod.* TO 'tripod_reader'@'%'", sent)
+
+    def test_one_that_is_not_is_set_beside_the_one_in_force(self):
+        sent = self.run_it("new2")
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.assertIn("ALTER USER 'tripod_reader'@'%' IDENTIFIED BY 'new1' RETAIN CURRENT PASSWORD;", sent)
+        self.assertNotIn("'tripod_loader'@'%' IDENTIFIED", sent)
+        self.assertNotIn("DISCARD", sent)
+        self.assertNotIn("new1", self.done.stdout + self.done.stderr)
+
+    def test_old_ones_end_when_told_so(self):
+        self.assertEqual(self.run_it("new1", "new2", end_old="yes").count("DISCARD OLD PASSWORD;"), 2)
+
+    def test_a_server_that_does_not_say_whether_it_is_valid_is_not_taken_for_a_no(self):
+        self.refuse("ERROR 1040 (HY000): Too many connections")
+        self.assertEqual(self.run_it(), "")
+        self.assertEqual(self.done.returncode, 1)
+
+    def test_a_password_that_would_end_its_quotes_becomes_no_sql(self):
+        (self.root / "secrets/loader").write_text("x'; DROP", encoding="utf-8")
+        self.assertEqual(self.run_it(), "")
+        self.assertEqual(self.done.returncode, 65)
 
 
 class Schemas(unittest.TestCase):
@@ -665,6 +786,62 @@ class Docs(unittest.TestCase):
         self.assertGreaterEqual(len(titles), 5)
         for title in titles:
             self.assertRegex(self.text, rf"(?m)^###? {re.escape(title)}$")
+
+    def test_the_pipeline_s_command_leaves_no_stand_in_wherever_the_cluster_is(self):
+        command = re.search(r"^(sed -e .*(?:\\\n.*)*?k8s/etl/cronjob\.yaml) \| kubectl apply", self.text, re.M).group(1)
+        done = subprocess.run(
+            ["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+            env={"PATH": "/usr/bin:/bin", "AWS_REGION": "eu-west-1", "account": "111122223333", "name": "tripod-us-east-1",
+                 "host": "tripod-main-db.example", "registry": "registry.example/x", "tag": "1.2.3"})
+        text = re.sub(r"^ *#.*$", "", done.stdout, flags=re.M)
+        self.assertIn("s3://tripod-us-east-1-data-111122223333-eu-west-1/landing", text)
+        self.assertIn("tripod_loader@tripod-main-db.example:3306", text)
+        self.assertIn("image: registry.example/x/tripod-tools:1.2.3", text)
+        for stand_in in ("000000000000", "DATABASE-HOST", " tripod-tools", "tripod-main-data", "data-111122223333-us-east-1"):
+            self.assertNotIn(stand_in, text)
+        # Every other line takes the region from the variable, but for the one that sets it.
+        blocks = "".join(re.findall(r"^ *```sh\n(.*?)^ *```", self.text, re.M | re.S))
+        self.assertEqual(re.findall(r"^.*us-east-1.*$", blocks.replace("s/us-east-1/", ""), re.M),
+                         re.findall(r"^ *export AWS_REGION=us-east-1 .*$", blocks, re.M))
+
+    def test_statements_for_people_are_allowed_to_the_user_they_log_in_as(self):
+        users = (K8S / "database/users.yaml").read_text(encoding="utf-8")
+        for right in ("GRANT SELECT, INSERT, CREATE, ALTER, DROP ON tripod.* TO", "GRANT PROCESS ON *.* TO",
+                      "GRANT EXECUTE ON PROCEDURE mysql.rds_kill TO"):
+            self.assertIn(f"{right} 'tripod_operator'@'%';", users)
+        self.assertIn("CALL mysql.rds_kill(", self.text)
+        self.assertIn("--username tripod_operator", self.text)
+        self.assertEqual((EKSCTL / "rds.yaml").read_text(encoding="utf-8").count("dbuser:${Id}/tripod_operator"), 2)
+        self.assertEqual((EKSCTL / "rds.yaml").read_text(encoding="utf-8").count("EnableIAMDatabaseAuthentication: true"), 2)
+        # Every other statement says where it is run.
+        for line in self.text.splitlines():
+            if re.search(r"`(RENAME TABLE|DROP TABLE|SELECT user, )", line):
+                self.assertIn('"Run SQL"', line)
+
+    def test_a_login_is_written_from_a_token_and_nothing_else(self):
+        script = next(document["data"]["login.sh"] for path, document in all_manifests()
+                      if path.name == "sql.yaml" and document["kind"] == "ConfigMap")
+        token = "db.example:3306/?Action=connect&DBUser=tripod_operator&X-Amz-Credential=AK%2F20260101&X-Amz-Signature=0a~b_c.d+e-f"
+        with tempfile.TemporaryDirectory() as folder:
+            for text, code in ((token + "\n", 0), ('x"\nhost=elsewhere\n', 65), ("", 65)):
+                done = subprocess.run(["bash", "-c", script.replace("/tmp/", f"{folder}/")], input=text, capture_output=True, text=True,
+                                      timeout=60, check=False, env={"PATH": "/usr/bin:/bin", "DATABASE_HOST": "db.example"})
+                self.assertEqual(done.returncode, code, done.stderr)
+            login = (pathlib.Path(folder) / "login.cnf")
+            self.assertIn(f'password="{token}"\n', login.read_text(encoding="utf-8"))
+            self.assertEqual(login.stat().st_mode & 0o077, 0)
+
+    def test_images_are_built_with_every_argument_that_says_what_they_are(self):
+        arguments = set(re.findall(r"--build-arg (\w+)=", self.text))
+        asked = set(re.findall(r"^ARG (\w+)", (ROOT / "docker/Dockerfile").read_text(encoding="utf-8"), re.M))
+        # Those that the builder sets and those of other ways to build.
+        self.assertEqual(arguments, asked - {"TARGETARCH", "BINARIES", "BASE"})
+
+    def test_the_page_says_where_alerts_go_and_what_points_there_finds_it(self):
+        self.assertRegex(self.text, r"(?m)^\d+\. \*\*Say where alerts go\*\*")
+        for name in ("up.sh", "addons/kube-prometheus-stack.yaml"):
+            self.assertIn("--alertmanager", (EKSCTL / name).read_text(encoding="utf-8"))
+        self.assertIn('\\"Say where alerts go\\"', (EKSCTL / "up.sh").read_text(encoding="utf-8"))
 
     def test_files_that_the_text_names_exist(self):
         for name in set(re.findall(r"`((?:eksctl|k8s|charts|crates|benches|docs)/[\w./-]+)`", self.text)):

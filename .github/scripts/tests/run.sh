@@ -69,11 +69,11 @@ repository() {
 
 changed() { "$scripts/changed.sh" main HEAD | tr '\n' ' '; }
 
-a_change_in_a_crate_leaves_the_charts_alone() {
+a_change_in_a_crate_touches_the_charts_that_name_its_settings() {
   repository
   echo two >crates/a/lib.rs
   git commit -qam change
-  same 'rust=true images=true charts=false cluster=true workflows=false ' "$(changed)"
+  same 'rust=true images=true charts=true cluster=true workflows=false ' "$(changed)"
 }
 
 a_change_in_the_docs_touches_nothing() {
@@ -108,6 +108,14 @@ a_change_of_the_pipeline_touches_everything() {
   git add .github
   git commit -qm change
   same 'rust=true images=true charts=true cluster=true workflows=true ' "$(changed)"
+}
+
+the_contract_is_compared_with_the_services() {
+  repository
+  echo two >docs/openapi.yaml
+  git add docs
+  git commit -qm change
+  has "$(changed)" 'rust=true'
 }
 
 what_the_base_got_meanwhile_does_not_count() {
@@ -252,6 +260,61 @@ LOADGEN
   refused 1 ephemeral load tripod-e2e-1-1 report
   same figures "$(cat report/report.txt)"
   has "$(tail -n 1 calls)" "--rate 2000 --duration 2m"
+}
+
+# --- packages.sh ------------------------------------------------------------------
+
+# A registry with the versions of one package, as `ID DAYS TAGS` lines on standard
+# input; the filter is the script's own.
+registry() {
+  local id days tags sep='' json='['
+  while read -r id days tags; do
+    json+="$sep{\"id\": $id, \"created_at\": \"$(date -u -d "-$days days" +%Y-%m-%dT%H:%M:%SZ)\", \"metadata\": {\"container\": {\"tags\": [$tags]}}}"
+    sep=,
+  done
+  echo "$json]" >versions.json
+  fake gh <<GH
+case "\$*" in
+  'api users/Some-One --jq .type') echo ${OWNER_TYPE:-User} ;;
+  *--method*) ;;
+  *tripod-tools/versions*) jq -r "\${@: -1}" "$PWD/versions.json" ;;
+  *) echo 'gh: Package not found. (HTTP 404)' >&2; exit 1 ;;
+esac
+GH
+}
+
+deleted() { sed -nE 's/^gh api --method DELETE (.*)$/\1/p' calls; }
+
+only_old_images_of_throw_away_runs_are_deleted() {
+  # 5 is a release as well, 6 has no tag, 7 only looks like one.
+  registry <<'VERSIONS'
+1 9 "e2e-100"
+2 6 "e2e-200"
+3 9 "1.2.3"
+4 30 "e2e-300", "e2e-301"
+5 30 "e2e-400", "1.2.4"
+6 30
+7 30 "e2e-x"
+VERSIONS
+  "$scripts/packages.sh" Some-One 7 >said
+  same "$(printf 'users/Some-One/packages/container/tripod-tools/versions/%s\n' 1 4)" "$(deleted)"
+  has "$(cat said)" 'tripod-tools: deleted e2e-300,e2e-301'
+}
+
+packages_of_an_organization_are_its_own() {
+  OWNER_TYPE=Organization registry <<<'1 9 "e2e-1"'
+  "$scripts/packages.sh" Some-One 7 >/dev/null
+  same orgs/Some-One/packages/container/tripod-tools/versions/1 "$(deleted)"
+}
+
+a_registry_that_cannot_be_asked_is_not_an_empty_one() {
+  fake gh <<'GH'
+case "$*" in *.type) echo User ;; *) echo 'HTTP 403: forbidden' >&2; exit 1 ;; esac
+GH
+  refused 1 "$scripts/packages.sh" Some-One 7
+  has "$said" 'tripod-qrcode: HTTP 403'
+  refused 64 "$scripts/packages.sh" Some-One 0
+  refused 64 "$scripts/packages.sh" 'a/b' 7
 }
 
 # --- release.sh -------------------------------------------------------------------
@@ -520,6 +583,35 @@ images_are_named_in_small_letters() {
   same '' "$(grep -rnE 'github\.(repository|repository_owner) *}}' "$root/.github/workflows" | grep -v 'head.repo')"
 }
 
+# Steps of `cargo xtask test` that a workflow runs.
+steps() { sed -nE 's/.*cargo xtask test --only (.*)/\1/p' "$@" | tr ' ' '\n' | LC_ALL=C sort -u; }
+
+# What `cargo xtask test` runs by itself some workflow runs too, and the one check
+# that is required waits for every job of its workflow.
+every_step_runs_in_a_workflow_and_every_job_counts() {
+  local plan
+  plan=$(sed -nE '/let mut plan = vec!\[/,/\];/s/^ *Step::([A-Za-z]+),$/\L\1/p' "$root/crates/xtask/src/test.rs" | LC_ALL=C sort -u)
+  [ "$(wc -l <<<"$plan")" -gt 10 ]
+  same "$plan" "$(steps "$root"/.github/workflows/*.yml)"
+  # Those that take too long are the exception.
+  same engines "$(comm -23 <(echo "$plan") <(steps "$root"/.github/workflows/{ci,charts}.yml))"
+  same "$(sed -nE '/^jobs:/,$s/^  ([a-z]+):$/\1/p' "$root/.github/workflows/ci.yml" | grep -vx ci | LC_ALL=C sort)" \
+    "$(sed -nE 's/^    needs: \[(.*)\]$/\1/p' "$root/.github/workflows/ci.yml" | sed 's/, /\n/g' | LC_ALL=C sort)"
+}
+
+every_chart_of_a_release_is_attested() {
+  same "$(grep -L '^type: library' "$root"/charts/*/Chart.yaml | sed 's|/Chart.yaml$||; s|.*/||' | LC_ALL=C sort)" \
+    "$(sed -nE 's|^ *subject-name: .*/charts/([a-z]+)$|\1|p' "$root/.github/workflows/release.yml")"
+  same "$(sed -nE 's|^ *subject-name: .*/charts/([a-z]+)$|\1|p' "$root/.github/workflows/release.yml")" \
+    "$(sed -nE 's|^ *subject-digest: .*steps\.charts\.outputs\.([a-z]+) .*|\1|p' "$root/.github/workflows/release.yml")"
+}
+
+# A crate that has fuzz targets is fuzzed.
+every_fuzzed_crate_is_on_the_schedule() {
+  same "$(find "$root"/crates -maxdepth 2 -name fuzz -printf '%P\n' | cut -d / -f 1 | LC_ALL=C sort)" \
+    "$(sed -nE 's/^ *crate: \[(.*)\]$/\1/p' "$root/.github/workflows/audit.yml" | sed 's/, /\n/g')"
+}
+
 every_script_that_a_workflow_runs_is_there() {
   local script
   grep -rhoE '(\.github/scripts|docker|k8s|eksctl)/[a-z0-9/-]+\.sh' "$root/.github/workflows" "$root/.github/actions" | sort -u >scripts
@@ -533,7 +625,7 @@ every_script_that_a_workflow_runs_is_there() {
 
 for test in $(declare -F | sed 's/^declare -f //'); do
   case $test in
-    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster) ;;
+    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster | steps | registry | deleted) ;;
     *) run_test "$test" ;;
   esac
 done
