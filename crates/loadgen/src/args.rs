@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use loadgen::cost::Load;
+use cost_model::{Load, Service};
 use loadgen::find_max::Slo;
 use loadgen::plan::Shard;
 use loadgen::schedule::{Rate, Stage};
-use loadgen::smoke::Service;
 use loadgen::target::Target;
 use loadgen::threshold::Threshold;
 use loadgen::units;
@@ -218,10 +217,11 @@ pub(crate) struct CostPlan {
     /// Dollars an hour that may be spent
     #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
     pub(crate) budget: f64,
-    /// Prices, in the shape of benches/prices.toml
-    #[arg(long, value_name = "FILE", default_value = "benches/prices.toml")]
-    pub(crate) prices: PathBuf,
-    /// Scoreboard of `live-test --json`, or report of `run --json`: what was measured
+    /// Prices, in the shape of benches/prices.toml [default: that file as it was when this was built]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+    /// Scoreboard of `live-test --json`, or report of `run --json`: what was measured; with neither this
+    /// nor --per-vcpu the figures of benches/rates.toml count
     #[arg(long, value_name = "FILE", requires = "server_vcpus")]
     pub(crate) measured: Option<PathBuf>,
     /// vCPUs that the measured service had

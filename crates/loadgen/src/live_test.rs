@@ -3,33 +3,13 @@
 
 use std::fmt::Write as _;
 
+use cost_model::{Original, Service, original};
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, Row, count};
-use crate::smoke::Service;
 
 /// The name of the format, with its version.
 pub const FORMAT: &str = "tripod-loadgen-scoreboard/1";
-
-/// What a system of this kind did in the original live test of one service, with 14 vCPUs in
-/// seven nodes (and a database of four for `/twitter`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Original {
-    /// Requests a second.
-    pub rate: f64,
-    /// Mean latency.
-    pub latency_ms: f64,
-}
-
-/// The figures of the original live test of a service.
-pub const fn original(service: Service) -> Original {
-    let (rate, latency_ms) = match service {
-        Service::Blockchain => (46_906.0, 18.0),
-        Service::Qrcode => (99_059.0, 6.4),
-        Service::Twitter => (5_119.0, 80.3),
-    };
-    Original { rate, latency_ms }
-}
 
 /// One test of one service.
 #[derive(Clone, Debug, Serialize, Deserialize)]

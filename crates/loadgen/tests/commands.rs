@@ -213,7 +213,7 @@ fn the_live_test_fills_a_scoreboard_that_plans_cost() {
         assert_eq!(score["correctness"], 1.0, "{out}");
         assert!(score["requests"].as_u64().unwrap() > 0, "{out}");
     }
-    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/prices.toml");
+    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cost-model/tests/data/prices.toml");
     let (code, out, err) = loadgen(&[
         "plan",
         "--budget",
@@ -236,7 +236,7 @@ fn the_live_test_fills_a_scoreboard_that_plans_cost() {
 
 #[test]
 fn a_plan_says_what_is_over_the_budget() {
-    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/prices.toml");
+    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cost-model/tests/data/prices.toml");
     let arguments = [
         "plan",
         "--prices",
@@ -245,6 +245,8 @@ fn a_plan_says_what_is_over_the_budget() {
         "small",
         "--per-vcpu",
         "qrcode=50000",
+        "--load",
+        "qrcode=1000",
         "--budget",
     ];
     let (code, out, _) = loadgen(&[&arguments[..], &["1.28"]].concat());
@@ -257,6 +259,24 @@ fn a_plan_says_what_is_over_the_budget() {
     assert!(code == 1 && out.contains("over"), "{code} {out}");
     let (code, _, err) = loadgen(&["plan", "--budget", "1", "--prices", "/no/such/file"]);
     assert!(code == 64 && err.contains("--prices FILE"), "{code} {err}");
+}
+
+#[test]
+fn a_budget_alone_is_enough_for_a_plan_in_any_folder() {
+    // The tests run in the crate's folder, where there is no price file.
+    let (code, out, err) = loadgen(&["plan", "--budget", "100000"]);
+    assert_eq!(code, 0, "{out}{err}");
+    for part in [
+        "blockchain alone",
+        "qrcode alone",
+        "twitter alone",
+        "measured 20",
+        "all at once",
+    ] {
+        assert!(out.contains(part), "{part} in\n{out}");
+    }
+    let (code, out, err) = loadgen(&["plan", "--budget", "0.01"]);
+    assert!(code == 1 && out.contains("over"), "{out}{err}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! request, by the scheduler's accounts, as a ratio to a yardstick that ran in turn with it: that
 //! holds on a machine which others use too, where a rate does not.
 
+mod cost;
 mod host;
 mod load;
 mod measure;
@@ -71,10 +72,10 @@ pub(crate) struct Options {
     /// Fetch nginx, Go and fasthttp from Debian, to compare with
     #[arg(long)]
     install_peers: bool,
-    /// Measure nothing; write docs/performance.md from the newest results
+    /// Measure nothing; write docs/performance.md and benches/rates.toml from the newest results
     #[arg(long, conflicts_with_all = ["only", "rounds", "seconds", "host", "no_build", "install_peers"])]
     render: bool,
-    /// Do not write docs/performance.md
+    /// Do not write docs/performance.md and benches/rates.toml
     #[arg(long, conflicts_with = "render")]
     no_page: bool,
 }

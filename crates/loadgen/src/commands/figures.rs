@@ -1,15 +1,13 @@
 //! Commands that send nothing: they read reports and write others.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use cost_model::{Load, Prices, Rates, Request, Service, original};
 use loadgen::compare::{self, Verdict as Change};
-use loadgen::cost::{self, Load, Request, prices::Prices};
 use loadgen::failure::Failure;
-use loadgen::live_test::{self, Scoreboard};
+use loadgen::live_test::Scoreboard;
 use loadgen::report::{self, json, text};
-use loadgen::smoke::Service;
 
 use super::{Verdict, print, write_json};
 use crate::args::{Compare, CostPlan, Merge};
@@ -62,10 +60,20 @@ pub(crate) fn plan(options: &CostPlan) -> Result<Verdict, Failure> {
     })
 }
 
-fn cost_plan(options: &CostPlan) -> Result<cost::CostPlan> {
-    let prices = Prices::read(&options.prices)?;
+fn cost_plan(options: &CostPlan) -> Result<cost_model::CostPlan> {
+    let prices = match &options.prices {
+        Some(path) => Prices::read(path)?,
+        None => Prices::built_in()?,
+    };
     let mut per_vcpu = options.per_vcpu.clone();
-    let mut bytes = BTreeMap::new();
+    let mut source = "as --per-vcpu says".to_owned();
+    let rates = Rates::built_in()?;
+    // Bytes are those of the requests, whatever the machine.
+    let mut bytes = rates.bytes.clone();
+    if per_vcpu.is_empty() && options.measured.is_none() {
+        per_vcpu = rates.per_vcpu();
+        source = rates.source();
+    }
     if let (Some(path), Some(vcpus)) = (&options.measured, options.server_vcpus) {
         for measured in measured(path)? {
             let service = measured.service;
@@ -76,8 +84,9 @@ fn cost_plan(options: &CostPlan) -> Result<cost::CostPlan> {
                     rate: measured.rate / vcpus,
                 });
             }
-            bytes.insert(service.name(), measured.bytes);
+            bytes.insert(service.name().to_owned(), measured.bytes);
         }
+        source = format!("from {}", path.display());
     }
     let mut loads = options.loads.clone();
     if loads.is_empty() {
@@ -86,12 +95,13 @@ fn cost_plan(options: &CostPlan) -> Result<cost::CostPlan> {
         let services = Service::ALL.into_iter().filter(known);
         loads.extend(services.map(|service| Load {
             service,
-            rate: live_test::original(service).rate,
+            rate: original(service).rate,
         }));
     }
     let request = Request {
         budget: options.budget,
         per_vcpu,
+        source,
         bytes,
         loads,
         node: options.node.clone(),
@@ -100,7 +110,7 @@ fn cost_plan(options: &CostPlan) -> Result<cost::CostPlan> {
         reserved_vcpus: options.reserved_vcpus,
         min_nodes: u64::from(options.min_nodes),
     };
-    cost::plan(&request, &prices)
+    cost_model::plan(&request, &prices)
 }
 
 /// What a service did.

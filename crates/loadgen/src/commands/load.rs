@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use loadgen::failure::Failure;
 use loadgen::find_max::{self, Limit, Step};
 use loadgen::live::Live;
-use loadgen::live_test::{self, Scoreboard};
+use loadgen::live_test::Scoreboard;
 use loadgen::plan::settings::Pace;
 use loadgen::plan::{Plan, Settings, Spec, spec::Kind};
 use loadgen::report::{Report, host, text};
@@ -241,7 +241,7 @@ fn live_settings(options: &LiveTest, mut specs: Vec<Spec>) -> anyhow::Result<Set
         let mut all = 0.0;
         for spec in &mut specs {
             let service = spec.kind.name().parse().map_err(anyhow::Error::msg)?;
-            let rate = live_test::original(service).rate;
+            let rate = cost_model::original(service).rate;
             all += rate * share;
             #[expect(
                 clippy::cast_possible_truncation,

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::cost;
 use super::plot;
 use super::targets::{TARGETS, Target, Verdict};
 use crate::console;
@@ -24,7 +25,7 @@ pub(super) fn write(root: &Path, results: &Value) -> Result<()> {
         let file = root.join(&name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    console::say(&format!("wrote {PAGE} and its plots"));
+    console::say(&format!("wrote {PAGE} and its plots, and {}", cost::RATES));
     Ok(())
 }
 
@@ -49,13 +50,19 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     for plot in &plots {
         let _ = write!(page, "\n![{}](performance/{})\n", plot.title, plot.file);
     }
+    let rates = cost::rates(results);
+    page.push_str("\n## Cost\n\n");
+    page.push_str(&cost::section(&rates)?);
     page.push_str("\n## Method\n\n");
     page.push_str(&kept("method.md")?);
     page.push_str("\n## What helped\n\n");
     page.push_str(&kept("helpful.md")?);
     page.push_str("\n## What did not help\n\n");
     page.push_str(&kept("unhelpful.md")?);
-    let mut files = vec![(PAGE.to_owned(), page)];
+    let mut files = vec![
+        (PAGE.to_owned(), page),
+        (cost::RATES.to_owned(), rates.text()),
+    ];
     files.extend(
         plots
             .into_iter()
