@@ -94,6 +94,47 @@ fn find_max_never_passes_the_knee_and_says_who_was_the_limit() {
 }
 
 #[test]
+fn a_target_that_goes_away_in_a_search_is_its_limit() {
+    let server = Server::start(right);
+    let url = server.url();
+    let folder = folder("gone");
+    let json = folder.join("answer.json");
+    let child = support::spawn(&[
+        "find-max",
+        "--quiet",
+        "--target",
+        &url,
+        "--scenario",
+        "qrcode,size=20",
+        "--slo",
+        "errors<1%",
+        "--from",
+        "50",
+        "--to",
+        "400",
+        "--step",
+        "500ms",
+        "--precision",
+        "50%",
+        "--max-late",
+        "100%",
+        "--timeout",
+        "1s",
+        "--json",
+        json.to_str().unwrap(),
+    ]);
+    // In the second step.
+    support::wait_until(|| server.requests() > 30);
+    server.vanish();
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let answer = read(&json);
+    assert_eq!(answer["limit"], "server", "{out}");
+    assert!(out.contains("does not accept connections"), "{out}");
+    assert_ne!(output.status.code(), Some(69), "{out}");
+}
+
+#[test]
 fn a_search_refuses_objectives_about_nobody() {
     let arguments = [
         "find-max",
@@ -160,6 +201,12 @@ fn shards_send_the_whole_load_once_and_their_reports_merge() {
     let limit = ["--fail-if", "rate>0"];
     let (code, ..) = loadgen(&[&["merge"], &paths[..], &limit].concat());
     assert_eq!(code, 1);
+    let limit = ["--fail-if", "qrcod.rate>0"];
+    let (code, _, err) = loadgen(&[&["merge"], &paths[..], &limit].concat());
+    assert!(
+        code == 64 && err.contains("no scenario qrcod"),
+        "{code} {err}"
+    );
     // What was merged can be compared; it is the same as itself, or too short to tell.
     let whole = whole.to_str().unwrap();
     let (code, out, err) = loadgen(&["compare", whole, whole]);
