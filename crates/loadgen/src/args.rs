@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use loadgen::cost::Load;
+use cost_model::{Load, Service};
 use loadgen::find_max::Slo;
 use loadgen::plan::Shard;
 use loadgen::schedule::{Rate, Stage};
-use loadgen::smoke::Service;
 use loadgen::target::Target;
 use loadgen::threshold::Threshold;
 use loadgen::units;
 
-pub(crate) use groups::{Exports, Place, Sending, write};
+pub(crate) use groups::{Exports, OpenFile, Place, Sending, open};
 
 /// Load for the three services: schedules fixed before the run, every reply checked.
 ///
@@ -155,11 +154,14 @@ pub(crate) struct LiveTest {
     /// Where /twitter is, if elsewhere
     #[arg(long, value_name = "URL")]
     pub(crate) twitter: Option<Target>,
+    /// Rows of the table of /twitter, as `etl rows` writes them: its replies are compared with exact answers
+    #[arg(long, value_name = "FILE", group = "asked")]
+    pub(crate) rows: Option<PathBuf>,
     /// User ids for /twitter, one a line; only the shape of its replies is checked then
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "asked")]
     pub(crate) users: Option<PathBuf>,
-    /// Recorded requests for /twitter with their replies; with neither it is left out
-    #[arg(long, value_name = "FILE", conflicts_with = "users")]
+    /// Recorded requests for /twitter with their replies; with none of the three it is left out
+    #[arg(long, value_name = "FILE", group = "asked")]
     pub(crate) twitter_corpus: Option<PathBuf>,
     /// Length of each of the tests
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = units::duration)]
@@ -170,12 +172,16 @@ pub(crate) struct LiveTest {
     /// Threads of the tool
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
-    /// Open loop, at so much of the rates of the original tests, instead of a closed loop
+    /// Open loop, at so much of the rates of the original tests, instead of a closed loop; the mixed test
+    /// at as much as leaves every service within its own
     #[arg(long, value_name = "PERCENT", value_parser = units::share)]
     pub(crate) share: Option<f64>,
     /// Of requests
     #[arg(long, value_name = "N", default_value_t = 15_619)]
     pub(crate) seed: u64,
+    /// Where services tell their /version, for the scoreboard [default: port 9090 of each target]
+    #[arg(long = "admin", value_name = "URL")]
+    pub(crate) admins: Vec<Target>,
     /// Write the scoreboard as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -218,10 +224,11 @@ pub(crate) struct CostPlan {
     /// Dollars an hour that may be spent
     #[arg(long, value_name = "DOLLARS", value_parser = dollars)]
     pub(crate) budget: f64,
-    /// Prices, in the shape of benches/prices.toml
-    #[arg(long, value_name = "FILE", default_value = "benches/prices.toml")]
-    pub(crate) prices: PathBuf,
-    /// Scoreboard of `live-test --json`, or report of `run --json`: what was measured
+    /// Prices, in the shape of benches/prices.toml [default: that file as it was when this was built]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+    /// Scoreboard of `live-test --json`, or report of `run --json`: what was measured; with neither this
+    /// nor --per-vcpu the figures of benches/rates.toml count
     #[arg(long, value_name = "FILE", requires = "server_vcpus")]
     pub(crate) measured: Option<PathBuf>,
     /// vCPUs that the measured service had

@@ -9,6 +9,8 @@ use std::io::{self, Write as _};
 use anyhow::Context as _;
 use loadgen::failure::Failure;
 
+use crate::args::OpenFile;
+
 pub(crate) use figures::{compare, merge, plan};
 pub(crate) use load::{find_max, live_test, run};
 pub(crate) use smoke::smoke;
@@ -51,9 +53,11 @@ fn print(text: &str) -> Result<(), Failure> {
         .map_err(Failure::io)
 }
 
-/// Writes JSON with a line feed at the end.
-fn write_json(path: &std::path::Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    crate::args::write(path, text.as_bytes())
+/// Writes JSON with a line feed at the end, if it is wanted. Comes before what is printed, which may
+/// go to a pipe that nobody reads any more.
+fn write_json(file: Option<OpenFile>, value: &impl serde::Serialize) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    let written = serde_json::to_string_pretty(value).map_err(anyhow::Error::from);
+    let written = written.and_then(|text| file.write(format!("{text}\n").as_bytes()));
+    written.map_err(Failure::io)
 }

@@ -13,6 +13,9 @@ use crate::random::Random;
 use crate::record::Second;
 use crate::report::{Report, Row};
 
+/// The name of the format, with its version; `compare.schema.json` of this crate describes it.
+pub const FORMAT: &str = "tripod-loadgen-compare/1";
+
 /// Draws of each interval.
 const DRAWS: usize = 1000;
 /// Stretches that a run is cut into, at most; more would only take longer.
@@ -56,7 +59,7 @@ impl fmt::Display for Verdict {
 /// A figure of two runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
-    /// Its name.
+    /// Its name; of one scenario after the scenario's and a point, as in limits.
     pub name: String,
     /// Its unit.
     pub unit: &'static str,
@@ -75,6 +78,8 @@ pub struct Figure {
 /// A comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
+    /// [`FORMAT`].
+    pub format: String,
     /// The figures.
     pub figures: Vec<Figure>,
     /// The worst that became of any.
@@ -85,36 +90,60 @@ pub struct Comparison {
     pub warnings: Vec<String>,
 }
 
-/// Compares two reports; changes up to the share `tolerance` are as good as none.
+/// Compares two reports, all requests together and, where both have the same several scenarios, each of
+/// these; changes up to the share `tolerance` are as good as none.
 pub fn compare(a: &Report, b: &Report, tolerance: f64) -> Comparison {
-    let (blocks_a, blocks_b) = (Blocks::new(&a.total), Blocks::new(&b.total));
-    let draws = (blocks_a.len() >= MIN_BLOCKS && blocks_b.len() >= MIN_BLOCKS)
-        .then(|| draw(&blocks_a, &blocks_b));
     let mut figures = Vec::new();
-    for (place, percentile) in PERCENTILES.into_iter().enumerate() {
-        let values = (
-            a.total.response.at(percentile),
-            b.total.response.at(percentile),
-        );
-        let changes = draws.as_ref().map(|draws| draws[place].as_slice());
-        let name = format!("p{percentile}");
-        figures.push(relative(&name, "ms", values, changes, tolerance, true));
+    let is_long_enough = add_figures(&mut figures, "", (&a.total, &b.total), tolerance);
+    if a.scenarios.len() > 1 && labels(a) == labels(b) {
+        for rows in a.scenarios.iter().zip(&b.scenarios) {
+            add_figures(&mut figures, &format!("{}.", rows.0.label), rows, tolerance);
+        }
     }
-    let places = PERCENTILES.len();
-    let rates = draws.as_ref().map(|draws| draws[places].as_slice());
-    let values = (a.total.rate, b.total.rate);
-    figures.push(relative("rate", "/s", values, rates, tolerance, false));
-    let errors = draws.as_ref().map(|draws| draws[places + 1].as_slice());
-    figures.push(share_of_errors(a, b, errors));
     let is = |verdict| figures.iter().any(|figure| figure.verdict == verdict);
     let order = [Verdict::Worse, Verdict::Unclear, Verdict::Better];
     let verdict = order.into_iter().find(|verdict| is(*verdict));
     Comparison {
+        format: FORMAT.to_owned(),
         verdict: verdict.unwrap_or(Verdict::Same),
         valid: a.valid && b.valid,
-        warnings: warnings(a, b, draws.is_some()),
+        warnings: warnings(a, b, is_long_enough),
         figures,
     }
+}
+
+/// Adds the figures of two rows, with a prefix to their names; whether both are long enough to tell
+/// chance from change.
+fn add_figures(
+    figures: &mut Vec<Figure>,
+    prefix: &str,
+    (a, b): (&Row, &Row),
+    tolerance: f64,
+) -> bool {
+    let (blocks_a, blocks_b) = (Blocks::new(a), Blocks::new(b));
+    let draws = (blocks_a.len() >= MIN_BLOCKS && blocks_b.len() >= MIN_BLOCKS)
+        .then(|| draw(&blocks_a, &blocks_b));
+    for (place, percentile) in PERCENTILES.into_iter().enumerate() {
+        let values = (a.response.at(percentile), b.response.at(percentile));
+        let changes = draws.as_ref().map(|draws| draws[place].as_slice());
+        let name = format!("{prefix}p{percentile}");
+        figures.push(relative(&name, "ms", values, changes, tolerance, true));
+    }
+    let places = PERCENTILES.len();
+    let rates = draws.as_ref().map(|draws| draws[places].as_slice());
+    let name = format!("{prefix}rate");
+    let values = (a.rate, b.rate);
+    figures.push(relative(&name, "/s", values, rates, tolerance, false));
+    let errors = draws.as_ref().map(|draws| draws[places + 1].as_slice());
+    let name = format!("{prefix}errors");
+    figures.push(share_of_errors(name, (a, b), errors));
+    draws.is_some()
+}
+
+/// The scenarios' names.
+fn labels(report: &Report) -> Vec<&str> {
+    let rows = report.scenarios.iter();
+    rows.map(|row| row.label.as_str()).collect()
 }
 
 fn relative(
@@ -137,11 +166,11 @@ fn relative(
     }
 }
 
-fn share_of_errors(a: &Report, b: &Report, changes: Option<&[f64]>) -> Figure {
-    let (a, b) = (a.total.error_share, b.total.error_share);
+fn share_of_errors(name: String, (a, b): (&Row, &Row), changes: Option<&[f64]>) -> Figure {
+    let (a, b) = (a.error_share, b.error_share);
     let interval = changes.map(interval);
     Figure {
-        name: "errors".to_owned(),
+        name,
         unit: "%",
         a: a * 100.0,
         b: b * 100.0,
@@ -216,10 +245,6 @@ fn warnings(a: &Report, b: &Report, is_long_enough: bool) -> Vec<String> {
     {
         warnings.push("the loads differ: rate, loop or connections".to_owned());
     }
-    let labels = |report: &Report| -> Vec<String> {
-        let rows = report.scenarios.iter();
-        rows.map(|row| row.label.clone()).collect()
-    };
     if labels(a) != labels(b) {
         warnings.push("the scenarios differ".to_owned());
     }
@@ -339,9 +364,11 @@ fn draw(a: &Blocks, b: &Blocks) -> Vec<Vec<f64>> {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.figures.iter().map(|figure| figure.name.len());
+        let width = widths.max().unwrap_or(0).max(8);
         writeln!(
             f,
-            "{:<8} {:>12} {:>12} {:>9}  {:<20} Verdict",
+            "{:<width$} {:>12} {:>12} {:>9}  {:<20} Verdict",
             "Figure", "A", "B", "Change", "but for chance (99%)"
         )?;
         for figure in &self.figures {
@@ -353,7 +380,7 @@ impl fmt::Display for Comparison {
             let unit = figure.unit;
             writeln!(
                 f,
-                "{:<8} {:>12} {:>12} {:>9}  {interval:<20} {}",
+                "{:<width$} {:>12} {:>12} {:>9}  {interval:<20} {}",
                 figure.name,
                 format!("{:.3}{unit}", figure.a),
                 format!("{:.3}{unit}", figure.b),

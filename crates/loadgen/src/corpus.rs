@@ -5,6 +5,7 @@
 pub mod blockchain;
 pub mod file;
 pub mod qrcode;
+pub mod rows;
 pub mod twitter;
 
 use std::fmt::Write as _;
@@ -30,10 +31,32 @@ pub enum Expect {
     Body(Vec<u8>),
     /// The same chain and one more valid block, with any proof of work that fits.
     Chain(Box<Chain>),
-    /// The shape of a reply of `/twitter`: nothing, a refusal, or lines of contacts.
+    /// The shape of the reply to a valid request of `/twitter`: nothing, or lines of contacts.
     Contacts,
     /// Anything.
     Any,
+}
+
+/// How much of a reply is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Nothing: any reply passes.
+    Unchecked,
+    /// Whether it could be an answer to some request of its kind.
+    Shape,
+    /// Whether it is the answer.
+    Exact,
+}
+
+impl Expect {
+    /// What a check against this is worth.
+    pub const fn depth(&self) -> Depth {
+        match self {
+            Self::Any => Depth::Unchecked,
+            Self::Contacts => Depth::Shape,
+            Self::Rest(_) | Self::Body(_) | Self::Chain(_) => Depth::Exact,
+        }
+    }
 }
 
 /// The right answer to a valid request of `/blockchain`.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::plan::{Load, Plan};
 use crate::report::Report;
 use crate::run::{self, Signals, Snapshot};
@@ -19,8 +19,14 @@ use crate::threshold::Threshold;
 
 pub use search::{Cause, Search};
 
+/// The name of the format, with its version; `find-max.schema.json` of this crate describes it.
+pub const FORMAT: &str = "tripod-loadgen-find-max/1";
+
 /// A step that ends with less of its rate than this has a queue that grows.
 const LEAST_ACHIEVED: f64 = 0.95;
+
+/// How long a target that takes no connections is left alone.
+const REST: Duration = Duration::from_secs(1);
 
 /// What every step must meet.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +115,8 @@ pub struct Step {
 /// What a search found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer {
+    /// [`FORMAT`].
+    pub format: String,
     /// The objective.
     pub slo: String,
     /// The highest rate that met it, in requests a second.
@@ -135,16 +143,18 @@ pub enum Limit {
     Stopped,
 }
 
-/// Searches; the load of `plan` is replaced. `on_step` hears of each step, `on_tick` what goes on.
+/// Searches; the load of `plan` is replaced. `on_step` hears of each step, `on_tick` of the rate and what
+/// goes on.
 ///
 /// # Errors
 ///
-/// As [`run::run`].
+/// As [`run::run`]; but a target that was there in an earlier step and takes no more connections has
+/// failed that step.
 pub async fn find(
     plan: &Plan,
     options: &Options,
     mut on_step: impl FnMut(&Step),
-    mut on_tick: impl FnMut(&Snapshot),
+    mut on_tick: impl FnMut(f64, &Snapshot),
 ) -> Result<Answer, Failure> {
     let mut search = Search::new(
         options.from.per_second(),
@@ -163,18 +173,26 @@ pub async fn find(
         let Some(exact) = Rate::new(rate) else { break };
         let load = Load::Open(Schedule::new(exact, options.step, None));
         let plan = Arc::new(plan.with_load(load));
-        let outcome = run::run(&plan, &mut signals, &mut on_tick).await?;
-        let report = Report::new(&plan, &outcome, &[]);
-        if outcome.stopped {
-            limit = Some(Limit::Stopped);
-            break;
-        }
-        let step = Step::new(rate, &report, &options.slo);
+        let ran = run::run(&plan, &mut signals, |snapshot| on_tick(rate, snapshot)).await;
+        let step = match ran {
+            Ok(outcome) if outcome.stopped => {
+                limit = Some(Limit::Stopped);
+                break;
+            }
+            Ok(outcome) => Step::new(rate, &Report::new(&plan, &outcome, &[]), &options.slo),
+            // It was there before a step overloaded it.
+            Err(failure) if failure.kind == FailureKind::Unreachable && !steps.is_empty() => {
+                tokio::time::sleep(REST).await;
+                Step::refused(rate, failure.to_string())
+            }
+            Err(failure) => return Err(failure),
+        };
         on_step(&step);
         search.tell(rate, &step.cause);
         steps.push(step);
     }
     Ok(Answer {
+        format: FORMAT.to_owned(),
         slo: options.slo.to_string(),
         rate: search.best(),
         limit: limit.unwrap_or_else(|| search.limit()),
@@ -209,6 +227,22 @@ impl Step {
             lag_p99_ms: lag.unwrap_or(0.0),
             busiest_thread: report.busiest_thread,
             cause,
+        }
+    }
+
+    /// A step for which the target took no connection.
+    fn refused(rate: f64, why: String) -> Self {
+        Self {
+            rate,
+            achieved: 0.0,
+            p50_ms: 0.0,
+            p99_ms: 0.0,
+            p99_9_ms: 0.0,
+            max_ms: 0.0,
+            error_share: 1.0,
+            lag_p99_ms: 0.0,
+            busiest_thread: 0.0,
+            cause: Cause::Server(why),
         }
     }
 

@@ -10,13 +10,12 @@
 //! * [`report`], [`threshold`]: the figures, and limits on them.
 //! * [`smoke`]: golden requests for every path.
 //! * [`find_max`], [`live_test`]: several runs, to find a rate or to fill a scoreboard.
-//! * [`compare`], [`cost`]: what figures mean against others, and in dollars.
+//! * [`compare`]: what figures mean against others; in dollars, the crate `cost-model` knows.
 
 pub mod check;
 pub mod client;
 pub mod compare;
 pub mod corpus;
-pub mod cost;
 pub mod failure;
 pub mod find_max;
 pub mod live;

@@ -3,36 +3,26 @@
 
 use std::fmt::Write as _;
 
+use cost_model::{Original, Service, original};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Report, Row, count};
-use crate::smoke::Service;
+use crate::report::{Host, Report, Row, Version, count};
 
-/// The name of the format, with its version.
-pub const FORMAT: &str = "tripod-loadgen-scoreboard/1";
+/// The name of the format, with its version; `scoreboard.schema.json` of this crate describes it.
+pub const FORMAT: &str = "tripod-loadgen-scoreboard/2";
 
-/// What a system of this kind did in the original live test of one service, with 14 vCPUs in
-/// seven nodes (and a database of four for `/twitter`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Original {
-    /// Requests a second.
-    pub rate: f64,
-    /// Mean latency.
-    pub latency_ms: f64,
-}
-
-/// The figures of the original live test of a service.
-pub const fn original(service: Service) -> Original {
-    let (rate, latency_ms) = match service {
-        Service::Blockchain => (46_906.0, 18.0),
-        Service::Qrcode => (99_059.0, 6.4),
-        Service::Twitter => (5_119.0, 80.3),
-    };
-    Original { rate, latency_ms }
+/// Requests a second of services at once that leave each within its own original rate, in the shares of
+/// the original mixed test.
+pub fn original_rate(services: &[Service]) -> f64 {
+    let originals = || services.iter().map(|service| original(*service));
+    let weights: u64 = originals().map(|original| original.weight).sum();
+    let each = originals().map(|original| original.rate / count(original.weight));
+    each.reduce(f64::min).unwrap_or(0.0) * count(weights)
 }
 
 /// One test of one service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Score {
     /// `alone` or `mixed`.
     pub test: String,
@@ -48,14 +38,18 @@ pub struct Score {
     pub p50_ms: f64,
     /// 99th percentile.
     pub p99_ms: f64,
-    /// Share of the checked replies that are right; nothing when none was checked.
+    /// Share of the checked replies that are right, as far as was checked; nothing when none was.
     pub correctness: Option<f64>,
-    /// Share of the replies with status 200 that were checked.
+    /// Share of the replies with status 200 that were compared with their answers.
     pub checked_share: f64,
+    /// Share of those of which only the shape was checked.
+    pub shape_share: f64,
     /// Share of the requests with another status or without a reply.
     pub error_share: f64,
     /// Bytes of a request and its reply.
     pub bytes: f64,
+    /// The largest share of its time that a thread of the tool computed in this test.
+    pub busiest_thread: f64,
     /// Requests a second of the original test; nothing in the mixed one.
     pub original_rate: Option<f64>,
     /// Mean latency of the original test.
@@ -64,9 +58,16 @@ pub struct Score {
 
 /// The scoreboard.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scoreboard {
     /// [`FORMAT`].
     pub format: String,
+    /// The version of the tool.
+    pub version: String,
+    /// The machine the tool ran on.
+    pub host: Host,
+    /// What the targets say of themselves.
+    pub targets: Vec<Version>,
     /// How load was made.
     pub load: String,
     /// Connections to each service.
@@ -84,6 +85,9 @@ impl Scoreboard {
     pub fn new(load: String, connections: u16, duration_s: f64) -> Self {
         Self {
             format: FORMAT.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: Host::this(),
+            targets: Vec::new(),
             load,
             connections: usize::from(connections),
             duration_s,
@@ -96,20 +100,25 @@ impl Scoreboard {
     pub fn add(&mut self, test: &str, report: &Report) {
         for row in &report.scenarios {
             let service = row.label.parse::<Service>().ok();
-            // How the original tests mixed is not known.
+            // Of the original mixed test only the shares of the services are known.
             let original = service.filter(|_| test == "alone").map(original);
-            self.scores.push(Score::new(test, row, original));
+            self.scores
+                .push(Score::new(test, row, original, report.busiest_thread));
         }
         if let Some(reason) = &report.invalid_reason {
             let note = format!("{test}: the tool was the limit, not the target: {reason}");
             self.notes.push(note);
         }
+        let notes = report.notes.iter().map(|note| format!("{test}: {note}"));
+        self.notes.extend(notes);
     }
 
-    /// Whether any reply was wrong, or a test had no good reply at all.
+    /// Whether any reply was wrong, or a test had no good reply at all or none.
     pub fn failed(&self) -> bool {
         let is_bad = |score: &Score| {
-            score.correctness.is_some_and(|share| share < 1.0) || score.error_share >= 1.0
+            score.correctness.is_some_and(|share| share < 1.0)
+                || score.error_share >= 1.0
+                || score.requests == 0
         };
         self.scores.iter().any(is_bad)
     }
@@ -124,7 +133,7 @@ impl Scoreboard {
         );
         let _ = writeln!(
             out,
-            "{:<6} {:<11} {:>11} {:>10} {:>10} {:>10} {:>12} {:>8} {:>11} {:>8} {:>12}",
+            "{:<6} {:<11} {:>11} {:>10} {:>10} {:>10} {:>13} {:>8} {:>11} {:>8} {:>12}",
             "Test",
             "Service",
             "Throughput",
@@ -139,12 +148,14 @@ impl Scoreboard {
         );
         for score in &self.scores {
             let correctness = match score.correctness {
+                // Who only looks at the shape cannot say that an answer is right.
+                Some(share) if score.shape_share > 0.0 => format!("{:.2}% shape", share * 100.0),
                 Some(share) => format!("{:.2}%", share * 100.0),
                 None => "-".to_owned(),
             };
             let _ = write!(
                 out,
-                "{:<6} {:<11} {:>9.0}/s {:>8.2}ms {:>8.2}ms {:>8.2}ms {correctness:>12} {:>8.3}",
+                "{:<6} {:<11} {:>9.0}/s {:>8.2}ms {:>8.2}ms {:>8.2}ms {correctness:>13} {:>8.3}",
                 score.test,
                 score.service,
                 score.rate,
@@ -162,6 +173,19 @@ impl Scoreboard {
                 _ => writeln!(out, " {:>11} {:>8} {:>12}", "-", "-", "-"),
             };
         }
+        let tool = self.scores.iter().map(|score| score.busiest_thread);
+        let _ = writeln!(
+            out,
+            "Tool: busiest thread {:.0} %, on {} x {}",
+            tool.fold(0.0, f64::max) * 100.0,
+            self.host.cpus,
+            self.host.cpu.as_deref().unwrap_or(&self.host.arch)
+        );
+        for target in &self.targets {
+            if let Some(version) = &target.version {
+                let _ = writeln!(out, "Target: {} says {version}", target.asked);
+            }
+        }
         for note in &self.notes {
             let _ = writeln!(out, "Note: {note}");
         }
@@ -170,8 +194,9 @@ impl Scoreboard {
 }
 
 impl Score {
-    fn new(test: &str, row: &Row, original: Option<Original>) -> Self {
+    fn new(test: &str, row: &Row, original: Option<Original>, busiest_thread: f64) -> Self {
         let wrong: u64 = row.wrong.values().sum();
+        let checked = row.checked + row.shape_checked;
         let lost = row.errors - wrong.min(row.errors);
         Self {
             test: test.to_owned(),
@@ -181,12 +206,28 @@ impl Score {
             mean_ms: row.response.mean_ms,
             p50_ms: row.response.at(50.0),
             p99_ms: row.response.at(99.0),
-            correctness: (row.checked > 0).then(|| 1.0 - count(wrong) / count(row.checked)),
+            correctness: (checked > 0).then(|| 1.0 - count(wrong) / count(checked)),
             checked_share: row.checked_share,
+            shape_share: row.shape_share,
             error_share: count(lost) / count(row.requests.max(1)),
             bytes: count(row.bytes_in + row.bytes_out) / count(row.requests.max(1)),
+            busiest_thread,
             original_rate: original.map(|original| original.rate),
             original_ms: original.map(|original| original.latency_ms),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Service, original_rate};
+
+    #[test]
+    fn a_mix_leaves_every_service_within_its_original_rate() {
+        assert!((original_rate(&[Service::Qrcode]) - 99_059.0).abs() < 1e-6);
+        // 1 : 1.12 : 0.18, and /twitter's 5,119 are what it is measured by.
+        let all = original_rate(&[Service::Blockchain, Service::Qrcode, Service::Twitter]);
+        assert!((all - 5119.0 / 0.18 * 2.3).abs() < 1e-6, "{all}");
+        assert!(original_rate(&[]).abs() < 1e-9);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::check::Wrong;
 use crate::client::Failure;
-use crate::corpus::Expect;
+use crate::corpus::{Depth, Expect};
 
 pub use lateness::{Departure, Lateness};
 pub use second::{Second, Tally};
@@ -65,11 +65,8 @@ impl Example {
 /// How one request ended.
 #[derive(Clone, Copy, Debug)]
 pub enum End<'a> {
-    /// A reply with status 200 that is right, or was not checked.
-    Good {
-        /// Whether it was checked.
-        checked: bool,
-    },
+    /// A reply with status 200 that is right, as far as that was checked.
+    Good(Depth),
     /// A reply with status 200 that is wrong.
     Wrong {
         /// Why.
@@ -96,8 +93,10 @@ pub struct Record {
     pub service: Times,
     /// Requests that ended well.
     pub good: u64,
-    /// Replies that were checked.
+    /// Replies that were compared with their answers.
     pub checked: u64,
+    /// Replies of which only the shape was checked.
+    pub shape_checked: u64,
     /// Wrong replies with status 200, by reason.
     pub wrong: BTreeMap<&'static str, u64>,
     /// Replies with other statuses.
@@ -112,7 +111,8 @@ pub struct Record {
     pub examples: Vec<Example>,
     /// What happened in each second; the last one is there after [`Record::finish`].
     pub timeline: Vec<Second>,
-    /// The longest time between two ends, or the start and the first one; of one thread.
+    /// The longest time between two ends, or the start and the first one, on one thread; of several
+    /// scenarios the longest of any.
     pub max_pause: Duration,
     last_end: Duration,
     current: Current,
@@ -122,14 +122,12 @@ impl Record {
     /// Counts a request that was due at `due` after the start, was sent at `sent` and ended at
     /// `ended`.
     pub fn add(&mut self, due: Duration, sent: Duration, ended: Duration, end: End<'_>) {
-        let response = ended.saturating_sub(due);
-        self.response.add(response);
         self.service.add(ended.saturating_sub(sent));
-        let is_good = matches!(end, End::Good { .. });
+        let is_good = matches!(end, End::Good(_));
         match end {
-            End::Good { checked } => {
+            End::Good(depth) => {
                 self.good += 1;
-                self.checked += u64::from(checked);
+                self.count_check(depth);
             }
             End::Wrong {
                 wrong,
@@ -137,7 +135,7 @@ impl Record {
                 expect,
                 body,
             } => {
-                self.checked += 1;
+                self.count_check(expect.depth());
                 *self.wrong.entry(wrong.reason()).or_default() += 1;
                 if self.examples.len() < MAX_EXAMPLES {
                     self.examples
@@ -147,10 +145,30 @@ impl Record {
             End::Status(status) => *self.statuses.entry(status).or_default() += 1,
             End::Failed(failure) => *self.failures.entry(failure.name()).or_default() += 1,
         }
+        self.count_end(due, ended, !is_good);
+    }
+
+    /// Counts a request that was due at `due` and not sent by `now`: it waited, and nobody served it.
+    pub fn add_unsent(&mut self, due: Duration, now: Duration) {
+        *self.failures.entry(Failure::Unsent.name()).or_default() += 1;
+        self.count_end(due, now, true);
+    }
+
+    fn count_end(&mut self, due: Duration, ended: Duration, is_error: bool) {
+        let response = ended.saturating_sub(due);
+        self.response.add(response);
         self.roll_to(ended);
-        self.current.add(response, !is_good);
+        self.current.add(response, is_error);
         self.max_pause = self.max_pause.max(ended.saturating_sub(self.last_end));
         self.last_end = self.last_end.max(ended);
+    }
+
+    fn count_check(&mut self, depth: Depth) {
+        match depth {
+            Depth::Exact => self.checked += 1,
+            Depth::Shape => self.shape_checked += 1,
+            Depth::Unchecked => {}
+        }
     }
 
     /// Counts bytes that were sent, and those of a reply.
@@ -197,6 +215,7 @@ impl Record {
         self.service.merge(&other.service);
         self.good += other.good;
         self.checked += other.checked;
+        self.shape_checked += other.shape_checked;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         add_counts(&mut self.wrong, &other.wrong);
@@ -223,7 +242,7 @@ mod tests {
     use super::{End, Record};
     use crate::check::Wrong;
     use crate::client::Failure;
-    use crate::corpus::Expect;
+    use crate::corpus::{Depth, Expect};
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -240,7 +259,7 @@ mod tests {
             let sent = free.max(due);
             let took = if index == 0 { ms(1000) } else { ms(1) };
             free = sent + took;
-            record.add(due, sent, free, End::Good { checked: true });
+            record.add(due, sent, free, End::Good(Depth::Exact));
         }
         record.finish();
         assert!((record.service.percentile_ms(90.0) - 1.0).abs() < 0.01);
@@ -260,6 +279,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_sent_has_waited_and_was_not_served() {
+        let mut record = Record::default();
+        record.add(ms(0), ms(0), ms(5), End::Good(Depth::Exact));
+        record.add_unsent(ms(1000), ms(4000));
+        assert_eq!((record.done(), record.errors()), (2, 1));
+        assert_eq!((record.service.len(), record.failures["unsent"]), (1, 1));
+        assert!((record.response.max_ms() - 3000.0).abs() < 3.0);
+        assert!((record.service.min_ms() - 5.0).abs() < 0.1);
+    }
+
+    #[test]
     fn merged_records_hold_what_each_held() {
         let mut one = Record::default();
         let mut two = Record::default();
@@ -269,10 +299,20 @@ mod tests {
             expect: &Expect::Body(b"c".to_vec()),
             body: b"b",
         };
-        for end in [End::Good { checked: true }, wrong, End::Status(503)] {
+        for end in [End::Good(Depth::Exact), wrong, End::Status(503)] {
             one.add(ms(0), ms(0), ms(1), end);
         }
-        for end in [End::Good { checked: false }, End::Failed(Failure::Timeout)] {
+        let shape = End::Wrong {
+            wrong: Wrong::Shape,
+            target: "/t",
+            expect: &Expect::Contacts,
+            body: b"",
+        };
+        for end in [
+            End::Good(Depth::Unchecked),
+            shape,
+            End::Failed(Failure::Timeout),
+        ] {
             two.add(ms(0), ms(1), ms(2001), end);
         }
         one.finish();
@@ -280,13 +320,14 @@ mod tests {
         one.merge(&two);
         assert_eq!(
             (one.done(), one.good, one.errors(), one.checked),
-            (5, 2, 3, 2)
+            (6, 2, 4, 2)
         );
-        assert_eq!((one.statuses[&503], one.wrong_replies()), (1, 1));
+        assert_eq!((one.statuses[&503], one.wrong_replies()), (1, 2));
+        assert_eq!(one.shape_checked, 1);
         assert_eq!(one.failures["timeout"], 1);
         assert_eq!(one.examples[0].target, "/a");
         assert_eq!(one.timeline.len(), 3);
-        assert_eq!(one.timeline[2].tally.errors, 1);
+        assert_eq!(one.timeline[2].tally.errors, 2);
         assert_eq!(one.timeline[0].times.unpack().unwrap().len(), 3);
         assert_eq!(
             (one.max_pause, one.examples[0].expected.as_str()),

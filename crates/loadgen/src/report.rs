@@ -22,7 +22,7 @@ pub use host::{Host, Version};
 pub use row::{ExampleReport, Row, TimesReport};
 
 /// The name of the format, with its version; `report.schema.json` of this crate describes it.
-pub const FORMAT: &str = "tripod-loadgen-report/2";
+pub const FORMAT: &str = "tripod-loadgen-report/3";
 
 /// Everything that is reported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,8 +38,10 @@ pub struct Report {
     pub invalid_reason: Option<String>,
     /// Whether the user stopped the run.
     pub stopped: bool,
-    /// Requests without an end when it was stopped.
+    /// Requests that were due and had no end when it was stopped, sent or not.
     pub cut: u64,
+    /// What a reader of the figures should know.
+    pub notes: Vec<String>,
     /// Reports that were merged into this one.
     pub merged: u64,
     /// When it began, in seconds since 1970.
@@ -179,6 +181,7 @@ impl Report {
             invalid_reason,
             stopped: outcome.stopped,
             cut: outcome.cut,
+            notes: outcome.notes(plan),
             merged: 1,
             started_at: started.unwrap_or(0.0),
             host: Host::this(),
@@ -224,7 +227,7 @@ impl Report {
     pub fn failed(&self) -> bool {
         let total = &self.total;
         !total.wrong.is_empty()
-            || total.requests > 0 && total.errors == total.requests
+            || total.errors == total.requests
             || self.thresholds.iter().any(|verdict| verdict.failed)
     }
 

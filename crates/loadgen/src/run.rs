@@ -47,7 +47,9 @@ pub struct Outcome {
     pub cpu: Duration,
     /// The largest share of its time that a thread of the tool computed.
     pub busy: f64,
-    /// Requests without an end when the run was stopped.
+    /// The longest time in which nothing ended at all, on one thread.
+    pub max_pause: Duration,
+    /// Requests that were due and had no end when the run was stopped, sent or not.
     pub cut: u64,
     /// Whether the user stopped it.
     pub stopped: bool,
@@ -60,7 +62,21 @@ impl Outcome {
         for record in &self.records {
             total.merge(record);
         }
+        // While one scenario paused others may have gone on.
+        total.max_pause = self.max_pause;
         total
+    }
+
+    /// What a reader of valid figures should know all the same.
+    pub fn notes(&self, plan: &Plan) -> Vec<String> {
+        let is_closed = matches!(plan.load, Load::Closed { .. });
+        let is_saturated = is_closed && self.busy > MAX_BUSY;
+        let note = format!(
+            "a thread of the tool computed {:.0} % of the time: the tool was the limit or near it, and the target \
+             may do more; give the tool --threads or a machine of its own",
+            self.busy * 100.0
+        );
+        is_saturated.then_some(note).into_iter().collect()
     }
 
     /// Why the figures of an open loop are not those of the target, if so.
@@ -106,6 +122,7 @@ impl Outcome {
         let busy = part.cpu.as_secs_f64() / part.elapsed.as_secs_f64().max(1e-9);
         self.busy = self.busy.max(busy);
         self.cut += part.cut;
+        self.max_pause = self.max_pause.max(part.max_pause);
     }
 }
 

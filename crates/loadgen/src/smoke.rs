@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use blockchain_core::Scratch;
+use cost_model::Service;
 
 use crate::check::{Checker, TeamLine, Wrong};
 use crate::client::{Client, Failure};
@@ -30,41 +31,6 @@ const FIELD: &str = "0xce32930a0xfbbc8f950xe8e7fcb40x20b1948e0x2e67438a0xbf78016
 const WORDS: &[u8] =
     b"\n0x66d92b800x5bc76d830x121a7fa60x51c111870x3a5f3ca30x8be36a130xedb223a0xfc8e98780\
     x33bf50de0x2e8709700x545a2d0f0xecef7ae0x461175cd0xff132a";
-
-/// A path of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// `/blockchain`.
-    Blockchain,
-    /// `/qrcode`.
-    Qrcode,
-    /// `/twitter`.
-    Twitter,
-}
-
-impl Service {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::Qrcode, Self::Blockchain, Self::Twitter];
-
-    /// Its name, which is that of its path.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Blockchain => "blockchain",
-            Self::Qrcode => "qrcode",
-            Self::Twitter => "twitter",
-        }
-    }
-}
-
-impl std::str::FromStr for Service {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|service| service.name() == text)
-            .ok_or("blockchain, qrcode or twitter")
-    }
-}
 
 /// A golden request and its name.
 #[derive(Debug)]

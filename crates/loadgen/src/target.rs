@@ -1,10 +1,14 @@
 //! Where requests go.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+
+/// How long each address of a name may take to accept a connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A server, as `http://HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +18,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// Finds the address; unless `remote` is allowed, every one must be on this machine.
+    /// Finds the address; unless `remote` is allowed, every one must be on this machine. Of several the
+    /// first that takes a connection, and the first of all when none does: a name may have one of each
+    /// family, and the target listen on one of them.
     ///
     /// # Errors
     ///
@@ -36,8 +42,14 @@ impl Target {
                 other.ip()
             );
         }
-        found
-            .first()
+        let accepts =
+            |address: &&SocketAddr| TcpStream::connect_timeout(address, CONNECT_LIMIT).is_ok();
+        let accepting = match found.as_slice() {
+            [] | [_] => None,
+            several => several.iter().find(accepts),
+        };
+        accepting
+            .or(found.first())
             .copied()
             .with_context(|| format!("no address for {name}"))
     }
@@ -85,6 +97,8 @@ impl fmt::Display for Target {
 
 #[cfg(test)]
 mod tests {
+    use std::net::ToSocketAddrs as _;
+
     use super::Target;
 
     #[test]
@@ -93,6 +107,27 @@ mod tests {
         assert_eq!(at("http://a:80"), "http://a:9");
         assert_eq!(at("http://a"), "http://a:9");
         assert_eq!(at("http://[::1]:80"), "http://[::1]:9");
+    }
+
+    #[test]
+    fn of_several_addresses_one_that_accepts_is_taken() {
+        // Most machines know `localhost` in both families, in either order.
+        for listen in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = std::net::TcpListener::bind(listen) else {
+                continue;
+            };
+            let address = listener.local_addr().unwrap();
+            let name = format!("localhost:{}", address.port());
+            if name
+                .to_socket_addrs()
+                .unwrap()
+                .all(|known| known != address)
+            {
+                continue;
+            }
+            let target: Target = format!("http://{name}").parse().unwrap();
+            assert_eq!(target.resolve(false).unwrap(), address);
+        }
     }
 
     #[test]

@@ -340,7 +340,113 @@ fn recorded_requests_are_sent_in_order_and_compared() {
     assert_eq!(code, 1, "{out}");
     assert_eq!(report["total"]["wrong"]["other bytes"], 2, "{out}");
     assert_eq!(report["total"]["statuses"]["404"], 1, "{out}");
+    // A reply whose right one is not recorded is not checked.
+    assert_eq!(report["total"]["checked"], 2, "{out}");
+    assert!(out.contains("66.7 % of the replies checked"), "{out}");
     std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn replies_of_which_only_the_shape_is_known_are_not_called_checked() {
+    let server = Server::start(|_| Answer::Ok(b"T,1\n15\tname\t\ttext".to_vec()));
+    let file = std::env::temp_dir().join(format!("loadgen-users-{}", std::process::id()));
+    std::fs::write(&file, "15\n16\n").unwrap();
+    let scenario = format!("twitter,invalid=0%,users={}", file.display());
+    let arguments = ["--closed", "--requests", "20", "--check", "all"];
+    let (code, report, out) = run(
+        &server,
+        &[&["--scenario", &scenario], &arguments[..]].concat(),
+    );
+    assert_eq!(code, 0, "{out}");
+    assert_eq!(report["total"]["checked_share"], 0.0);
+    assert_eq!(report["total"]["shape_checked"], 20);
+    assert!(
+        out.contains("0.0 % of the replies checked, 100.0 % by shape only"),
+        "{out}"
+    );
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn an_interrupt_counts_what_was_due_and_not_yet_sent() {
+    let server = Server::start(|_| Answer::Never);
+    let file = std::env::temp_dir().join(format!("loadgen-cut-{}.json", std::process::id()));
+    let url = server.url();
+    let child = support::spawn(&[
+        "run",
+        "--quiet",
+        "--target",
+        &url,
+        "--scenario",
+        "qrcode",
+        "--rate",
+        "200",
+        "--duration",
+        "10m",
+        "--timeout",
+        "10m",
+        "--connections",
+        "1",
+        "--json",
+        file.to_str().unwrap(),
+    ]);
+    support::wait_until(|| server.requests() > 0);
+    let sent = std::time::Instant::now();
+    support::wait_until(|| sent.elapsed() > std::time::Duration::from_millis(500));
+    support::interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    // A hundred became due behind the one that is never answered.
+    assert!(report["cut"].as_u64().unwrap() > 20, "{}", report["cut"]);
+    assert_eq!(output.status.code(), Some(1), "not one request ended");
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.contains("FAILED: not one request ended"), "{out}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_report_is_written_though_nobody_reads_what_is_printed() {
+    let server = Server::start(right);
+    let file = std::env::temp_dir().join(format!("loadgen-pipe-{}.json", std::process::id()));
+    std::fs::write(&file, "what was there before, and longer than nothing").unwrap();
+    let url = server.url();
+    let mut child = support::spawn(&[
+        "run",
+        "--quiet",
+        "--target",
+        &url,
+        "--scenario",
+        "qrcode",
+        "--closed",
+        "--requests",
+        "10",
+        "--json",
+        file.to_str().unwrap(),
+    ]);
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(74));
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["total"]["requests"], 10);
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_report_without_a_place_is_refused_before_anything_is_sent() {
+    let server = Server::start(right);
+    let (code, _, err) = loadgen(&[
+        "run",
+        "--target",
+        &server.url(),
+        "--scenario",
+        "qrcode",
+        "--csv",
+        "/no/such/folder/a.csv",
+    ]);
+    assert!(
+        code == 74 && err.contains("/no/such/folder/a.csv"),
+        "{code} {err}"
+    );
+    assert_eq!(server.requests(), 0);
 }
 
 #[test]

@@ -94,6 +94,47 @@ fn find_max_never_passes_the_knee_and_says_who_was_the_limit() {
 }
 
 #[test]
+fn a_target_that_goes_away_in_a_search_is_its_limit() {
+    let server = Server::start(right);
+    let url = server.url();
+    let folder = folder("gone");
+    let json = folder.join("answer.json");
+    let child = support::spawn(&[
+        "find-max",
+        "--quiet",
+        "--target",
+        &url,
+        "--scenario",
+        "qrcode,size=20",
+        "--slo",
+        "errors<1%",
+        "--from",
+        "50",
+        "--to",
+        "400",
+        "--step",
+        "500ms",
+        "--precision",
+        "50%",
+        "--max-late",
+        "100%",
+        "--timeout",
+        "1s",
+        "--json",
+        json.to_str().unwrap(),
+    ]);
+    // In the second step.
+    support::wait_until(|| server.requests() > 30);
+    server.vanish();
+    let output = child.wait_with_output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let answer = read(&json);
+    assert_eq!(answer["limit"], "server", "{out}");
+    assert!(out.contains("does not accept connections"), "{out}");
+    assert_ne!(output.status.code(), Some(69), "{out}");
+}
+
+#[test]
 fn a_search_refuses_objectives_about_nobody() {
     let arguments = [
         "find-max",
@@ -160,6 +201,12 @@ fn shards_send_the_whole_load_once_and_their_reports_merge() {
     let limit = ["--fail-if", "rate>0"];
     let (code, ..) = loadgen(&[&["merge"], &paths[..], &limit].concat());
     assert_eq!(code, 1);
+    let limit = ["--fail-if", "qrcod.rate>0"];
+    let (code, _, err) = loadgen(&[&["merge"], &paths[..], &limit].concat());
+    assert!(
+        code == 64 && err.contains("no scenario qrcod"),
+        "{code} {err}"
+    );
     // What was merged can be compared; it is the same as itself, or too short to tell.
     let whole = whole.to_str().unwrap();
     let (code, out, err) = loadgen(&["compare", whole, whole]);
@@ -213,7 +260,7 @@ fn the_live_test_fills_a_scoreboard_that_plans_cost() {
         assert_eq!(score["correctness"], 1.0, "{out}");
         assert!(score["requests"].as_u64().unwrap() > 0, "{out}");
     }
-    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/prices.toml");
+    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cost-model/tests/data/prices.toml");
     let (code, out, err) = loadgen(&[
         "plan",
         "--budget",
@@ -236,7 +283,7 @@ fn the_live_test_fills_a_scoreboard_that_plans_cost() {
 
 #[test]
 fn a_plan_says_what_is_over_the_budget() {
-    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/prices.toml");
+    let prices = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cost-model/tests/data/prices.toml");
     let arguments = [
         "plan",
         "--prices",
@@ -245,6 +292,8 @@ fn a_plan_says_what_is_over_the_budget() {
         "small",
         "--per-vcpu",
         "qrcode=50000",
+        "--load",
+        "qrcode=1000",
         "--budget",
     ];
     let (code, out, _) = loadgen(&[&arguments[..], &["1.28"]].concat());
@@ -257,6 +306,24 @@ fn a_plan_says_what_is_over_the_budget() {
     assert!(code == 1 && out.contains("over"), "{code} {out}");
     let (code, _, err) = loadgen(&["plan", "--budget", "1", "--prices", "/no/such/file"]);
     assert!(code == 64 && err.contains("--prices FILE"), "{code} {err}");
+}
+
+#[test]
+fn a_budget_alone_is_enough_for_a_plan_in_any_folder() {
+    // The tests run in the crate's folder, where there is no price file.
+    let (code, out, err) = loadgen(&["plan", "--budget", "100000"]);
+    assert_eq!(code, 0, "{out}{err}");
+    for part in [
+        "blockchain alone",
+        "qrcode alone",
+        "twitter alone",
+        "measured 20",
+        "all at once",
+    ] {
+        assert!(out.contains(part), "{part} in\n{out}");
+    }
+    let (code, out, err) = loadgen(&["plan", "--budget", "0.01"]);
+    assert!(code == 1 && out.contains("over"), "{out}{err}");
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! request, by the scheduler's accounts, as a ratio to a yardstick that ran in turn with it: that
 //! holds on a machine which others use too, where a rate does not.
 
+mod cost;
 mod host;
 mod load;
 mod measure;
 mod page;
 mod peers;
 mod plot;
+mod results;
 mod rows;
 pub(crate) mod server;
 mod targets;
@@ -20,13 +22,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use self::load::Wrk;
 use self::measure::Pace;
 use self::peers::Peers;
+use self::results::Occasion;
 use self::rows::{Bench, RowName};
 use crate::database::BenchDatabase;
 use crate::mariadb::MariaDb;
@@ -41,8 +44,6 @@ pub(crate) use self::measure::median;
 
 /// Where results are kept, relative to the workspace.
 const RESULTS: &str = "benches/results";
-/// What a file of results says it is.
-const FORMAT: &str = "tripod-bench/1";
 /// Database of the twitter service.
 const DATABASE: &str = "tripod";
 /// Database of sysbench.
@@ -71,10 +72,10 @@ pub(crate) struct Options {
     /// Fetch nginx, Go and fasthttp from Debian, to compare with
     #[arg(long)]
     install_peers: bool,
-    /// Measure nothing; write docs/performance.md from the newest results
+    /// Measure nothing; write docs/performance.md and benches/rates.toml from the newest results
     #[arg(long, conflicts_with_all = ["only", "rounds", "seconds", "host", "no_build", "install_peers"])]
     render: bool,
-    /// Do not write docs/performance.md
+    /// Do not write docs/performance.md and benches/rates.toml
     #[arg(long, conflicts_with = "render")]
     no_page: bool,
 }
@@ -95,11 +96,12 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 async fn measure_and_write(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::locate().await?;
     if options.render {
-        let results = read_newest(&workspace.root)?;
+        let results = results::read_newest(&workspace.root.join(RESULTS))?;
         page::write(&workspace.root, &results)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut host = host::describe().await;
+    let host = host::describe().await;
+    let load_before = load_average();
     let label = options.host.clone().unwrap_or_else(|| host::label(&host));
     if !label
         .bytes()
@@ -114,26 +116,35 @@ async fn measure_and_write(options: &Options) -> Result<ExitCode> {
         [] => <RowName as clap::ValueEnum>::value_variants(),
         only => only,
     };
-    raise_open_file_limit();
-    let (bench, inputs) = prepare(&workspace, options, rows).await?;
-    let started = Instant::now();
-
     let file = workspace
         .root
         .join(RESULTS)
         .join(format!("{}-{label}.json", host::today()));
     let mut results = match options.only.as_slice() {
-        [] => json!({}),
-        _ => read(&file).unwrap_or_else(|_| json!({})),
+        [] => results::new(&host),
+        _ => results::to_add_to(&file, &host)?,
     };
+    raise_open_file_limit();
+    let (bench, inputs) = prepare(&workspace, options, rows).await?;
+    let started = Instant::now();
+
     let mut failed = Vec::new();
     for row in rows {
         let name = row.name();
         console::header(&format!("{name} ({})", console::minutes(started.elapsed())));
+        let row_started = Instant::now();
         match bench.row(*row).await {
             Ok(measured) => {
                 show(&measured);
-                results["rows"][&name] = measured;
+                let occasion = Occasion {
+                    date: host::today(),
+                    load_before,
+                    load_after: load_average(),
+                    rounds: options.rounds,
+                    seconds: options.seconds,
+                    took_s: row_started.elapsed().as_secs(),
+                };
+                results::add(&mut results, &name, measured, &occasion);
             }
             Err(error) => {
                 eprintln!("xtask: {name}: {error:#}");
@@ -145,14 +156,7 @@ async fn measure_and_write(options: &Options) -> Result<ExitCode> {
         database.stop().await;
     }
 
-    host["load_after"] = json!(load_average());
-    results["format"] = json!(FORMAT);
-    results["date"] = json!(host::today());
-    results["host"] = host;
-    results["inputs"] = inputs;
-    results["rounds"] = json!(options.rounds);
-    results["seconds"] = json!(options.seconds);
-    results["took_s"] = json!(started.elapsed().as_secs());
+    results::add_inputs(&mut results, inputs);
     fs::create_dir_all(workspace.root.join(RESULTS))
         .context("cannot create the results' folder")?;
     fs::write(&file, format!("{results:#}\n"))
@@ -323,24 +327,4 @@ fn show(row: &Value) {
     for (name, value) in row["figures"].as_object().into_iter().flatten() {
         console::say(&format!("{name:48} {value}"));
     }
-}
-
-fn read(file: &Path) -> Result<Value> {
-    let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is garbled", file.display()))
-}
-
-/// The results whose file name is the last: names begin with the date.
-fn read_newest(root: &Path) -> Result<Value> {
-    let folder = root.join(RESULTS);
-    let entries =
-        fs::read_dir(&folder).with_context(|| format!("no results in {}", folder.display()))?;
-    let newest = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
-        .max();
-    read(&newest.with_context(|| format!("no results in {}", folder.display()))?)
 }

@@ -1,5 +1,7 @@
 //! Options that several sub-commands share.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,11 +32,12 @@ pub(crate) struct Sending {
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
     /// What to send: blockchain, qrcode, twitter or corpus, then options such as
-    /// `,weight=3,name=NAME,target=URL,invalid=10%,corpus=FILE,users=FILE,size=N`; repeat it for a
-    /// mix
+    /// `,weight=3,name=NAME,target=URL,invalid=10%,corpus=FILE,users=FILE,rows=FILE,size=N`; repeat
+    /// it for a mix
     ///
-    /// Weights are shares of the number of requests. `twitter` needs `corpus=FILE` (recorded
-    /// requests) or `users=FILE` (a user id a line; then only the shape of replies is checked).
+    /// Weights are shares of the number of requests. `twitter` needs `rows=FILE` (the table's rows, as `etl
+    /// rows` writes them, for exact answers), `corpus=FILE` (recorded requests) or `users=FILE` (a user
+    /// id a line; then only the shape of replies is checked).
     #[arg(long = "scenario", value_name = "NAME[,OPTION=VALUE...]")]
     pub(crate) scenarios: Vec<Spec>,
     /// Recorded requests, one target a line, perhaps a tab and the expected body with \n, \r, \t
@@ -155,33 +158,91 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Writes the files that are wanted.
+    /// Opens the files that are wanted, so that nothing is sent for a report that has no place.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be written.
+    pub(crate) fn open(&self) -> Result<OpenExports> {
+        Ok(OpenExports {
+            json: open(self.json.as_deref())?,
+            csv: open(self.csv.as_deref())?,
+            hlog: open(self.hlog.as_deref())?,
+            html: open(self.html.as_deref())?,
+        })
+    }
+}
+
+/// Files of a report that can be written.
+#[derive(Debug)]
+pub(crate) struct OpenExports {
+    json: Option<OpenFile>,
+    csv: Option<OpenFile>,
+    hlog: Option<OpenFile>,
+    html: Option<OpenFile>,
+}
+
+impl OpenExports {
+    /// Writes them.
     ///
     /// # Errors
     ///
     /// When one cannot be written; those after it are not there then.
-    pub(crate) fn write(&self, report: &Report) -> Result<()> {
-        if let Some(path) = &self.json {
-            write(path, json::write(report)?.as_bytes())?;
+    pub(crate) fn write(self, report: &Report) -> Result<()> {
+        if let Some(file) = self.json {
+            file.write(json::write(report)?.as_bytes())?;
         }
-        if let Some(path) = &self.csv {
-            write(path, csv::write(report).as_bytes())?;
+        if let Some(file) = self.csv {
+            file.write(csv::write(report).as_bytes())?;
         }
-        if let Some(path) = &self.hlog {
-            write(path, &hlog::write(report)?)?;
+        if let Some(file) = self.hlog {
+            file.write(&hlog::write(report)?)?;
         }
-        if let Some(path) = &self.html {
-            write(path, html::write(report).as_bytes())?;
+        if let Some(file) = self.html {
+            file.write(html::write(report).as_bytes())?;
         }
         Ok(())
     }
 }
 
-/// Writes a whole file.
+/// A file that is there to be written; until then it holds what it held.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    path: PathBuf,
+    file: File,
+}
+
+/// Opens a file, if one is wanted.
 ///
 /// # Errors
 ///
 /// When that is refused.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+pub(crate) fn open(path: Option<&Path>) -> Result<Option<OpenFile>> {
+    let Some(path) = path else { return Ok(None) };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+    let path = path.to_owned();
+    Ok(Some(OpenFile { path, file }))
+}
+
+impl OpenFile {
+    /// Writes all of it, in place of what it held.
+    ///
+    /// # Errors
+    ///
+    /// When that is refused.
+    pub(crate) fn write(mut self, bytes: &[u8]) -> Result<()> {
+        let shown = self.path.display();
+        // Terminals and pipes have no length.
+        let written = match self.file.metadata() {
+            Ok(metadata) if metadata.is_file() => self.file.set_len(0),
+            _ => Ok(()),
+        };
+        let written = written.and_then(|()| self.file.write_all(bytes));
+        written.with_context(|| format!("cannot write {shown}"))
+    }
 }

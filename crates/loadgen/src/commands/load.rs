@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use cost_model::original;
 use loadgen::failure::Failure;
 use loadgen::find_max::{self, Limit, Step};
 use loadgen::live::Live;
@@ -19,7 +20,7 @@ use loadgen::screen::Screen;
 use loadgen::target::Target;
 
 use super::{Verdict, print, runtime, write_json};
-use crate::args::{FindMax, LiveTest, Run, Sending};
+use crate::args::{FindMax, LiveTest, Run, open};
 
 /// For a connect and for a reply in a search, where overload is sought and must end soon.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,10 +32,12 @@ pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
     let settings = settings(options).map_err(Failure::usage)?;
     let plan = settings.plan().map_err(Failure::usage)?;
     let ahead = ahead(options.start_at).map_err(Failure::usage)?;
+    let exports = options.exports.open().map_err(Failure::io)?;
     let mut progress = Progress::new(&plan, &title(&plan), options.sending.quiet);
     let (outcome, versions) = runtime()?.block_on(async {
         tokio::time::sleep(ahead).await;
-        let versions = versions(&options.sending, &settings).await;
+        let admins = &options.sending.admins;
+        let versions = versions(&settings, admins).await;
         let mut signals = Signals::default();
         let outcome = run::run(&plan, &mut signals, |snapshot| progress.show(snapshot)).await?;
         Ok((outcome, versions))
@@ -42,6 +45,7 @@ pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
     progress.end();
     let mut report = Report::new(&plan, &outcome, &settings.fail_if);
     report.targets = versions;
+    exports.write(&report).map_err(Failure::io)?;
     print(&text::write(&report))?;
     if settings.pace == Pace::Unsaid {
         print(
@@ -49,7 +53,6 @@ pub(crate) fn run(options: &Run) -> Result<Verdict, Failure> {
                find-max finds the highest.\n",
         )?;
     }
-    options.exports.write(&report).map_err(Failure::io)?;
     Ok(Verdict::of(&report))
 }
 
@@ -90,7 +93,7 @@ fn ahead(start_at: Option<u64>) -> anyhow::Result<Duration> {
     }
 }
 
-async fn versions(sending: &Sending, settings: &Settings) -> Vec<host::Version> {
+async fn versions(settings: &Settings, admins: &[Target]) -> Vec<host::Version> {
     let mut targets: Vec<Target> = Vec::new();
     let own = settings.scenarios.iter().map(|spec| spec.target.as_ref());
     for target in own.filter_map(|own| own.or(settings.target.as_ref())) {
@@ -98,7 +101,7 @@ async fn versions(sending: &Sending, settings: &Settings) -> Vec<host::Version> 
             targets.push(target.clone());
         }
     }
-    host::versions(&targets, &sending.admins, settings.allow_remote).await
+    host::versions(&targets, admins, settings.allow_remote).await
 }
 
 /// `loadgen find-max`.
@@ -123,23 +126,24 @@ pub(crate) fn find_max(options: &FindMax) -> Result<Verdict, Failure> {
         precision: options.precision,
         max_time: options.max_time,
     };
-    print(&format!("{}\n", Step::head()))?;
-    let mut printed = Ok(());
+    let json = open(options.json.as_deref()).map_err(Failure::io)?;
+    let mut printed = print(&format!("{}\n", Step::head()));
+    let progress = StepProgress::new(options.sending.quiet);
     let answer = runtime()?.block_on(find_max::find(
         &plan,
         &search,
         |step| {
+            progress.end();
             if printed.is_ok() {
                 printed = print(&format!("{}\n", step.line()));
             }
         },
-        |_| {},
+        |rate, snapshot| progress.show(rate, snapshot),
     ))?;
+    progress.end();
+    write_json(json, &answer)?;
     printed?;
     print(&format!("{}\n", answer.sentence()))?;
-    if let Some(path) = &options.json {
-        write_json(path, &answer).map_err(Failure::io)?;
-    }
     Ok(match (answer.limit, answer.rate) {
         (Limit::Tool, _) => Verdict::TooSlow,
         (_, Some(_)) => Verdict::Good,
@@ -155,6 +159,7 @@ pub(crate) fn live_test(options: &LiveTest) -> Result<Verdict, Failure> {
         Some(share) => format!("open loop at {:.1} % of the original rates", share * 100.0),
     };
     let duration_s = options.duration.as_secs_f64();
+    let json = open(options.json.as_deref()).map_err(Failure::io)?;
     let mut board = Scoreboard::new(load, options.connections, duration_s);
     board.notes.extend(note);
     let mut tests: Vec<(&str, Vec<Spec>)> = Vec::new();
@@ -165,6 +170,10 @@ pub(crate) fn live_test(options: &LiveTest) -> Result<Verdict, Failure> {
     let runtime = runtime()?;
     let mut signals = Signals::default();
     let mut is_valid = true;
+    if let Some((_, specs)) = tests.last() {
+        let settings = live_settings(options, specs.clone()).map_err(Failure::usage)?;
+        board.targets = runtime.block_on(versions(&settings, &options.admins));
+    }
     for (test, specs) in tests {
         let settings = live_settings(options, specs).map_err(Failure::usage)?;
         let plan = settings.plan().map_err(Failure::usage)?;
@@ -184,10 +193,8 @@ pub(crate) fn live_test(options: &LiveTest) -> Result<Verdict, Failure> {
             break;
         }
     }
+    write_json(json, &board)?;
     print(&board.text())?;
-    if let Some(path) = &options.json {
-        write_json(path, &board).map_err(Failure::io)?;
-    }
     Ok(if !is_valid {
         Verdict::TooSlow
     } else if board.failed() {
@@ -209,14 +216,14 @@ fn services(options: &LiveTest) -> anyhow::Result<(Vec<Spec>, Option<String>)> {
         spec(Kind::Blockchain, &options.blockchain),
     ];
     let mut twitter = spec(Kind::Twitter, &options.twitter);
+    twitter.rows.clone_from(&options.rows);
     twitter.users.clone_from(&options.users);
     twitter.corpus.clone_from(&options.twitter_corpus);
     let mut note = None;
-    if twitter.users.is_some() || twitter.corpus.is_some() {
+    if twitter.rows.is_some() || twitter.users.is_some() || twitter.corpus.is_some() {
         specs.push(twitter);
     } else {
-        let text =
-            "twitter is left out: --users FILE or --twitter-corpus FILE says whom to ask about";
+        let text = "twitter is left out: --rows FILE, --users FILE or --twitter-corpus FILE says whom to ask about";
         note = Some(text.to_owned());
     }
     // With a target for some services only, those are tested.
@@ -237,21 +244,15 @@ fn live_settings(options: &LiveTest, mut specs: Vec<Spec>) -> anyhow::Result<Set
         pace: Pace::Closed,
         ..Settings::default()
     };
+    let services = specs.iter().map(|spec| spec.kind.name().parse());
+    let services = services.collect::<Result<Vec<_>, _>>();
+    let services = services.map_err(anyhow::Error::msg)?;
+    for (spec, service) in specs.iter_mut().zip(&services) {
+        spec.weight = original(*service).weight;
+    }
     if let Some(share) = options.share {
-        let mut all = 0.0;
-        for spec in &mut specs {
-            let service = spec.kind.name().parse().map_err(anyhow::Error::msg)?;
-            let rate = live_test::original(service).rate;
-            all += rate * share;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a whole number below a million"
-            )]
-            let weight = rate as u64;
-            spec.weight = weight;
-        }
-        let rate = Rate::new(all).context("--share leaves nothing to send")?;
+        let rate = Rate::new(live_test::original_rate(&services) * share);
+        let rate = rate.context("--share leaves nothing to send")?;
         settings.pace = Pace::Rate(rate);
     }
     settings.scenarios = specs;
@@ -310,5 +311,49 @@ impl Progress {
     /// Gives the terminal back before the report is written.
     fn end(&mut self) {
         self.screen = None;
+    }
+}
+
+/// How a step of a search goes, on standard error: one line that is written anew on a terminal, a line
+/// a second elsewhere.
+struct StepProgress {
+    is_quiet: bool,
+    is_terminal: bool,
+}
+
+impl StepProgress {
+    fn new(is_quiet: bool) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self {
+            is_quiet,
+            is_terminal: !is_dumb && io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&self, rate: f64, snapshot: &Snapshot) {
+        // Two snapshots come a second.
+        if self.is_quiet || !self.is_terminal && snapshot.elapsed.subsec_millis() >= 500 {
+            return;
+        }
+        let (before, after) = if self.is_terminal {
+            ("\r", "\x1b[K")
+        } else {
+            ("", "\n")
+        };
+        // A search goes on when nobody reads its progress.
+        let _ = write!(
+            io::stderr(),
+            "{before}{rate:>10.1}/s: {} s, {} requests, {} errors{after}",
+            snapshot.elapsed.as_secs(),
+            snapshot.done,
+            snapshot.errors
+        );
+    }
+
+    /// Clears the line for the step's own.
+    fn end(&self) {
+        if !self.is_quiet && self.is_terminal {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
     }
 }

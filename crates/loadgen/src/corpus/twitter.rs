@@ -1,7 +1,7 @@
 //! Requests for `/twitter` about given users.
 //!
-//! The answers are in the service's table, so only the shape of a reply can be checked; record a
-//! corpus file ([`super::file`]) for exact answers.
+//! The answers are in the service's table, so only the shape of a reply can be checked; for exact
+//! answers give its rows ([`super::rows`]) or a corpus file ([`super::file`]).
 
 use std::path::Path;
 
@@ -49,32 +49,66 @@ pub fn read_users(path: &Path) -> Result<Vec<u64>> {
     Ok(users)
 }
 
+/// Values of a request but the user.
+pub(super) struct Words {
+    pub(super) contact_type: &'static str,
+    pub(super) phrase: &'static str,
+    pub(super) tag: &'static str,
+}
+
+impl Words {
+    /// Draws them.
+    pub(super) fn draw(random: &mut Random) -> Self {
+        Self {
+            contact_type: random.pick(&["reply", "retweet", "both"]),
+            phrase: random.pick(&WORDS),
+            tag: random.pick(&TAGS),
+        }
+    }
+}
+
+/// Which of the four values to replace, and by what, so that a request breaks a rule.
+pub(super) fn broken(random: &mut Random) -> (usize, &'static str) {
+    match random.below(3) {
+        0 => (0, "x"),
+        1 => (1, "neither"),
+        _ => (2, ""),
+    }
+}
+
+/// Path and query of a request: user, type, phrase and hashtag.
+pub(super) fn target(values: [&str; 4]) -> String {
+    let mut target = "/twitter".to_owned();
+    let names = ["?user_id=", "&type=", "&phrase=", "&hashtag="];
+    for (name, value) in names.into_iter().zip(values) {
+        target.push_str(name);
+        escape_into(&mut target, value.as_bytes());
+    }
+    target
+}
+
 /// Makes a corpus about these users, of whom there is at least one.
 pub fn generate(recipe: Recipe, users: &[u64]) -> Vec<Item> {
     let mut random = Random::with_stream(recipe.seed, 2);
     (0..recipe.size)
         .map(|_| {
             let user = users[random.index(users.len())].to_string();
-            let contact_type = random.pick(&["reply", "retweet", "both"]);
-            let phrase = random.pick(&WORDS);
-            let tag = random.pick(&TAGS);
+            let Words {
+                contact_type,
+                phrase,
+                tag,
+            } = Words::draw(&mut random);
             let mut values = [user.as_str(), contact_type, phrase, tag];
             let mut expect = Expect::Contacts;
             if random.chance(recipe.invalid) {
-                match random.below(3) {
-                    0 => values[0] = "x",
-                    1 => values[1] = "neither",
-                    _ => values[2] = "",
-                }
+                let (place, text) = broken(&mut random);
+                values[place] = text;
                 expect = Expect::Rest(INVALID.to_vec());
             }
-            let mut target = "/twitter".to_owned();
-            let names = ["?user_id=", "&type=", "&phrase=", "&hashtag="];
-            for (name, value) in names.into_iter().zip(values) {
-                target.push_str(name);
-                escape_into(&mut target, value.as_bytes());
+            Item {
+                target: target(values),
+                expect,
             }
-            Item { target, expect }
         })
         .collect()
 }

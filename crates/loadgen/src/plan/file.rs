@@ -11,7 +11,7 @@
 //!
 //! [[scenario]]
 //! kind = "twitter"
-//! users = "users.txt"            # beside the plan file
+//! rows = "rows.tsv"              # from `etl rows`, beside the plan file
 //!
 //! [[stage]]
 //! name = "warm up"
@@ -74,6 +74,7 @@ struct FileScenario {
     invalid: Option<String>,
     corpus: Option<PathBuf>,
     users: Option<PathBuf>,
+    rows: Option<PathBuf>,
     size: Option<usize>,
 }
 
@@ -223,6 +224,7 @@ fn scenario_of(scenario: FileScenario, folder: &Path) -> Result<Spec> {
     })?;
     spec.corpus = scenario.corpus.map(|file| folder.join(file));
     spec.users = scenario.users.map(|file| folder.join(file));
+    spec.rows = scenario.rows.map(|file| folder.join(file));
     spec.size = scenario.size;
     spec.check()?;
     Ok(spec)

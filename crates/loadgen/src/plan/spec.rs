@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::corpus::{Expect, Item, Recipe, blockchain, file, qrcode, twitter};
+use crate::corpus::{Expect, Item, Recipe, blockchain, file, qrcode, rows, twitter};
 use crate::target::Target;
 use crate::units;
 
@@ -68,6 +68,8 @@ pub struct Spec {
     pub corpus: Option<PathBuf>,
     /// User ids, one a line.
     pub users: Option<PathBuf>,
+    /// Rows of the table, as `etl rows` writes them.
+    pub rows: Option<PathBuf>,
     /// Number of requests to generate.
     pub size: Option<usize>,
 }
@@ -83,6 +85,7 @@ impl Spec {
             invalid: None,
             corpus: None,
             users: None,
+            rows: None,
             size: None,
         }
     }
@@ -107,8 +110,19 @@ impl Spec {
         if self.kind == Kind::Corpus && self.corpus.is_none() {
             bail!("the scenario corpus needs corpus=FILE");
         }
-        if self.kind == Kind::Twitter && self.corpus.is_none() && self.users.is_none() {
-            bail!("the scenario twitter needs corpus=FILE or users=FILE");
+        let sources = [&self.corpus, &self.users, &self.rows];
+        match (
+            self.kind,
+            sources.iter().filter(|file| file.is_some()).count(),
+        ) {
+            (Kind::Twitter, 0) => {
+                bail!("the scenario twitter needs rows=FILE, corpus=FILE or users=FILE")
+            }
+            (_, 0 | 1) => {}
+            _ => bail!("one of corpus=FILE, users=FILE and rows=FILE"),
+        }
+        if self.kind != Kind::Twitter && (self.users.is_some() || self.rows.is_some()) {
+            bail!("users=FILE and rows=FILE are for the scenario twitter");
         }
         Ok(())
     }
@@ -127,11 +141,12 @@ impl Spec {
             };
             return file::read(path, &unrecorded);
         }
-        Ok(match (self.kind, &self.users) {
-            (Kind::Qrcode, _) => qrcode::generate(recipe),
-            (Kind::Blockchain, _) => blockchain::generate(recipe),
-            (_, Some(users)) => twitter::generate(recipe, &twitter::read_users(users)?),
-            (_, None) => bail!("nothing to send"),
+        Ok(match (self.kind, &self.users, &self.rows) {
+            (Kind::Qrcode, ..) => qrcode::generate(recipe),
+            (Kind::Blockchain, ..) => blockchain::generate(recipe),
+            (_, Some(users), _) => twitter::generate(recipe, &twitter::read_users(users)?),
+            (_, None, Some(rows)) => rows::generate(recipe, rows)?,
+            (_, None, None) => bail!("nothing to send"),
         })
     }
 }
@@ -153,10 +168,11 @@ impl FromStr for Spec {
                 "invalid" => spec.invalid = Some(units::share(value).map_err(|e| anyhow!(e))?),
                 "corpus" => spec.corpus = Some(value.into()),
                 "users" => spec.users = Some(value.into()),
+                "rows" => spec.rows = Some(value.into()),
                 "size" => spec.size = Some(value.parse().context("a size is a number")?),
                 _ => bail!(
-                    "no option {name:?}; there are name, weight, target, invalid, corpus, users \
-                     and size"
+                    "no option {name:?}; there are name, weight, target, invalid, corpus, users, \
+                     rows and size"
                 ),
             }
         }
@@ -188,6 +204,8 @@ mod tests {
             "qrcode,name=a b",
             "corpus",
             "twitter",
+            "twitter,users=a,rows=b",
+            "qrcode,rows=a",
             "qrcode,target=localhost",
         ] {
             assert!(text.parse::<Spec>().is_err(), "{text}");

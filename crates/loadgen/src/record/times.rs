@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 const SIGNIFICANT_DIGITS: u8 = 3;
 /// Times below are told apart to half of this, in nanoseconds.
 const MIN_NANOS: u64 = 1000;
-/// Largest time that is told apart, in nanoseconds; the longest timeout is below.
-const MAX_NANOS: u64 = 600_000_000_000;
+/// Largest time that is told apart, in nanoseconds: five days, which is more than a request can wait in
+/// the longest schedule with the longest timeouts.
+const MAX_NANOS: u64 = 5 * 24 * 3600 * 1_000_000_000;
 /// Largest packed histogram that is read, in characters: every count at its longest is less.
 const MAX_PACKED_CHARS: usize = 1 << 20;
 
@@ -227,6 +228,15 @@ mod tests {
         both.merge(&two);
         assert_eq!(packed.unpack().unwrap(), both);
         assert_eq!(both.counts().map(|(_, count)| count).sum::<u64>(), 6);
+    }
+
+    #[test]
+    fn the_longest_waits_are_told_apart() {
+        // A schedule of a day, and a connect and an exchange of a day each.
+        let mut long = Times::default();
+        long.add(Duration::from_hours(72));
+        assert!((long.max_ms() / 1e3 / 3600.0 - 72.0).abs() < 0.1);
+        assert_eq!(long.pack().unpack().unwrap(), long);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn write(report: &Report) -> String {
     }
     stages(&mut out, report);
     plots(&mut out, report, &rows);
-    errors(&mut out, &rows);
+    errors(&mut out, &rows, &report.scenarios);
     environment(&mut out, report);
     out.push_str("</body>\n</html>\n");
     out
@@ -71,6 +71,9 @@ fn verdict(out: &mut String, report: &Report) {
             out,
             "<p class=\"bad\">Invalid: the tool fell behind: {reason}</p>"
         );
+    }
+    for note in &report.notes {
+        let _ = writeln!(out, "<p class=\"bad\">Note: {}</p>", escape(note));
     }
     if report.stopped {
         let _ = writeln!(
@@ -239,16 +242,17 @@ fn over_seconds(timeline: &[Second], figure: fn(&Second) -> f64) -> Vec<(f64, f6
         .collect()
 }
 
-fn errors(out: &mut String, rows: &[&Row]) {
+/// `rows` has the total, whose examples are those of the scenarios once more.
+fn errors(out: &mut String, rows: &[&Row], scenarios: &[Row]) {
     out.push_str("<h2>Answers</h2>\n<ul>\n");
     for row in rows {
         let _ = write!(
             out,
-            "<li>{}: {} of {} ended well, {:.1} % of the replies checked",
+            "<li>{}: {} of {} ended well, {}",
             escape(&row.label),
             row.requests - row.errors,
             row.requests,
-            row.checked_share * 100.0
+            row.checked()
         );
         for (status, count) in &row.statuses {
             let _ = write!(out, ", status {status}: {count}");
@@ -259,7 +263,7 @@ fn errors(out: &mut String, rows: &[&Row]) {
         out.push_str("</li>\n");
     }
     out.push_str("</ul>\n");
-    let examples = rows.iter().flat_map(|row| &row.examples);
+    let examples = scenarios.iter().flat_map(|row| &row.examples);
     for example in examples {
         let _ = writeln!(
             out,

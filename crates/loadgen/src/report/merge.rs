@@ -62,6 +62,11 @@ fn add(all: &mut Report, report: Report, first_begin: f64) -> Result<()> {
     }
     all.stopped |= report.stopped;
     all.cut += report.cut;
+    for note in report.notes {
+        if !all.notes.contains(&note) {
+            all.notes.push(note);
+        }
+    }
     all.merged += report.merged;
     all.plan.connections += report.plan.connections;
     all.plan.threads += report.plan.threads;
@@ -126,6 +131,7 @@ fn add_row(row: &mut Row, more: &Row, late: usize) {
     row.bytes_in += more.bytes_in;
     row.bytes_out += more.bytes_out;
     row.checked += more.checked;
+    row.shape_checked += more.shape_checked;
     row.max_pause_ms = row.max_pause_ms.max(more.max_pause_ms);
     if row.team_line.is_none() {
         row.team_line.clone_from(&more.team_line);

@@ -84,10 +84,14 @@ pub struct Row {
     pub bytes_in_per_s: f64,
     /// Bytes sent, a second.
     pub bytes_out_per_s: f64,
-    /// Replies that were checked.
+    /// Replies that were compared with their answers.
     pub checked: u64,
     /// Their share of the replies with status 200.
     pub checked_share: f64,
+    /// Replies of which only the shape was checked.
+    pub shape_checked: u64,
+    /// Their share of the replies with status 200.
+    pub shape_share: f64,
     /// The longest time in which nothing ended, on one thread.
     pub max_pause_ms: f64,
     /// Wrong replies with status 200, by reason.
@@ -150,6 +154,8 @@ impl Row {
             bytes_out_per_s: 0.0,
             checked: record.checked,
             checked_share: 0.0,
+            shape_checked: record.shape_checked,
+            shape_share: 0.0,
             max_pause_ms: millis(record.max_pause),
             wrong: named(&record.wrong),
             statuses: record.statuses.clone(),
@@ -170,9 +176,19 @@ impl Row {
         let good = self.requests - self.errors;
         self.error_share = share(self.errors, self.requests);
         self.checked_share = share(self.checked, good + wrong);
+        self.shape_share = share(self.shape_checked, good + wrong);
         self.rate = count(self.requests) / elapsed_s;
         self.bytes_in_per_s = count(self.bytes_in) / elapsed_s;
         self.bytes_out_per_s = count(self.bytes_out) / elapsed_s;
+    }
+
+    /// How many replies were checked, for people.
+    pub(super) fn checked(&self) -> String {
+        let exact = format!("{:.1} % of the replies checked", self.checked_share * 100.0);
+        match self.shape_checked {
+            0 => exact,
+            _ => format!("{exact}, {:.1} % by shape only", self.shape_share * 100.0),
+        }
     }
 
     /// Any percentile of the response time.

@@ -44,6 +44,12 @@ pub fn write(report: &Report) -> String {
             );
         }
     }
+    for note in &report.notes {
+        let _ = writeln!(out, "Note: {note}");
+    }
+    if report.total.requests == 0 {
+        let _ = writeln!(out, "FAILED: not one request ended");
+    }
     for verdict in &report.thresholds {
         let word = if verdict.failed { "FAILED" } else { "ok" };
         let _ = writeln!(out, "Limit {}: {word} ({})", verdict.limit, verdict.value);
@@ -150,11 +156,11 @@ fn answers(out: &mut String, rows: &[&Row]) {
     for row in rows {
         let _ = write!(
             out,
-            "{}: {} of {} ended well, {:.1} % of the replies checked",
+            "{}: {} of {} ended well, {}",
             row.label,
             row.requests - row.errors,
             row.requests,
-            row.checked_share * 100.0
+            row.checked()
         );
         for (status, count) in &row.statuses {
             let _ = write!(out, ", status {status}: {count}");

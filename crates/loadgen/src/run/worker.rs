@@ -20,7 +20,7 @@ use super::progress::Progress;
 use super::stages::StageTally;
 use crate::check::Checker;
 use crate::client::{Client, Failure};
-use crate::corpus::Item;
+use crate::corpus::{Depth, Item};
 use crate::plan::{Load, Plan, Share};
 use crate::random::Random;
 use crate::record::{Departure, End, Lateness, Record};
@@ -39,6 +39,7 @@ pub(super) struct Part {
     pub(super) stages: Vec<StageTally>,
     pub(super) elapsed: Duration,
     pub(super) cpu: Duration,
+    pub(super) max_pause: Duration,
     pub(super) cut: u64,
 }
 
@@ -53,6 +54,11 @@ struct Shared {
     start: Instant,
     /// Requests of this thread that were begun.
     begun: Cell<u64>,
+    /// Those that were let go as they were due; in open loop.
+    let_go: Cell<u64>,
+    /// When the last request of any scenario ended, and the longest time between two such ends.
+    last_end: Cell<Duration>,
+    max_pause: Cell<Duration>,
     /// Whether no more are begun.
     is_closing: Cell<bool>,
     /// Requests of this thread in all, if that is known.
@@ -166,7 +172,8 @@ async fn drive_here(
     publishing.abort();
     let elapsed = shared.start.elapsed();
     let cpu = cpu_time().saturating_sub(cpu);
-    let begun = shared.begun.get();
+    // Who stops a run in which the target fell behind cuts the requests that wait for a connection, too.
+    let due = shared.begun.get().max(shared.let_go.get());
     if let (Load::Open(schedule), false) = (&plan.load, is_stopped) {
         shared.count_unsent(schedule);
     }
@@ -179,7 +186,8 @@ async fn drive_here(
         stages: shared.stages.take(),
         elapsed,
         cpu,
-        cut: begun.saturating_sub(ended),
+        max_pause: shared.max_pause.get(),
+        cut: due.saturating_sub(ended),
     })
 }
 
@@ -214,6 +222,9 @@ impl Shared {
             stride,
             start: Instant::now(),
             begun: Cell::new(0),
+            let_go: Cell::new(0),
+            last_end: Cell::new(Duration::ZERO),
+            max_pause: Cell::new(Duration::ZERO),
             is_closing: Cell::new(false),
             limit,
             releases: RefCell::default(),
@@ -291,6 +302,7 @@ impl Shared {
                 index += self.stride;
             }
             self.releases.borrow_mut().push_back((index, now));
+            self.let_go.set(self.let_go.get() + due as u64);
             self.due.add_permits(due);
         }
         Ok(())
@@ -317,13 +329,17 @@ impl Shared {
         let record = &mut records[place];
         // Bytes count in the second in which their reply ended.
         record.roll_to(ended);
+        let pause = ended.saturating_sub(self.last_end.replace(ended));
+        self.max_pause.set(self.max_pause.get().max(pause));
         let received = reply.as_ref().map_or(0, |reply| reply.wire_bytes);
         record.add_bytes(prepared.request.len(), received);
         let Item { target, expect } = &prepared.item;
         let end = match reply {
             Err(failure) => End::Failed(failure),
             Ok(reply) if reply.status != 200 => End::Status(reply.status),
-            Ok(_) if !self.is_checked(ended) => End::Good { checked: false },
+            Ok(_) if expect.depth() == Depth::Unchecked || !self.is_checked(ended) => {
+                End::Good(Depth::Unchecked)
+            }
             Ok(reply) => {
                 let body = reply.body;
                 let checked = self
@@ -335,7 +351,7 @@ impl Shared {
                         .spend(self.start.elapsed().saturating_sub(ended));
                 }
                 match checked {
-                    Ok(()) => End::Good { checked: true },
+                    Ok(()) => End::Good(expect.depth()),
                     Err(wrong) => End::Wrong {
                         wrong,
                         target,
@@ -346,7 +362,7 @@ impl Shared {
             }
         };
         record.add(due, sent, ended, end);
-        let is_good = matches!(end, End::Good { .. });
+        let is_good = matches!(end, End::Good(_));
         self.progress.count(!is_good);
         Ended {
             at: ended,

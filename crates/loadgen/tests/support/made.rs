@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use loadgen::check::TeamLine;
 use loadgen::client::Failure;
-use loadgen::corpus::{Recipe, qrcode};
+use loadgen::corpus::{Depth, Recipe, qrcode};
 use loadgen::plan::{Load, Plan, Prepared, Scenario, Shard, Share};
 use loadgen::record::{End, Record};
 use loadgen::report::Report;
@@ -61,7 +61,7 @@ pub(crate) fn report(began_s: u64, seconds: u64, micros: impl Fn(u64, u64) -> u6
             let ended = due + Duration::from_micros(micros(second, request));
             one.roll_to(ended);
             one.add_bytes(200, 1000);
-            one.add(due, due, ended, End::Good { checked: true });
+            one.add(due, due, ended, End::Good(Depth::Exact));
         }
         let due = Duration::from_secs(second);
         let ended = due + Duration::from_millis(990);

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a server does with a request.
@@ -25,6 +25,7 @@ pub(crate) enum Answer {
 pub(crate) struct Server {
     port: u16,
     requests: Arc<AtomicU64>,
+    gone: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -34,13 +35,30 @@ impl Server {
         let requests = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&requests);
         let answer = Arc::new(answer);
+        let gone = Arc::new(AtomicBool::new(false));
+        let is_gone = Arc::clone(&gone);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                if is_gone.load(Ordering::SeqCst) {
+                    return;
+                }
                 let (answer, count) = (Arc::clone(&answer), Arc::clone(&count));
-                std::thread::spawn(move || serve(stream, &*answer, &count));
+                let is_gone = Arc::clone(&is_gone);
+                std::thread::spawn(move || serve(stream, &*answer, &count, &is_gone));
             }
         });
-        Self { port, requests }
+        Self {
+            port,
+            requests,
+            gone,
+        }
+    }
+
+    /// From here on it takes no connections and answers nothing.
+    pub(crate) fn vanish(&self) {
+        self.gone.store(true, Ordering::SeqCst);
+        // Whoever waits for a connection notices with the next one.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -57,7 +75,12 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&str) -> Answer, count: &AtomicU64) {
+fn serve(
+    stream: TcpStream,
+    answer: &dyn Fn(&str) -> Answer,
+    count: &AtomicU64,
+    is_gone: &AtomicBool,
+) {
     let _ = stream.set_nodelay(true);
     let Ok(reader) = stream.try_clone() else {
         return;
@@ -70,6 +93,9 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&str) -> Answer, count: &AtomicU64) 
             if field.is_empty() {
                 break;
             }
+        }
+        if is_gone.load(Ordering::SeqCst) {
+            return;
         }
         count.fetch_add(1, Ordering::SeqCst);
         let (status, body) = match answer(&target) {

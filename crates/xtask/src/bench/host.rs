@@ -29,7 +29,6 @@ pub(super) async fn describe() -> Value {
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "system": system(&read("/etc/os-release")),
         "rustc": version("rustc", "--version").await,
-        "load_before": load_average(),
     })
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::cost;
 use super::plot;
 use super::targets::{TARGETS, Target, Verdict};
 use crate::console;
@@ -24,7 +25,7 @@ pub(super) fn write(root: &Path, results: &Value) -> Result<()> {
         let file = root.join(&name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    console::say(&format!("wrote {PAGE} and its plots"));
+    console::say(&format!("wrote {PAGE} and its plots, and {}", cost::RATES));
     Ok(())
 }
 
@@ -44,16 +45,24 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     page.push_str(&target_table(results));
     page.push_str("\n## Servers\n\n");
     page.push_str(&series_table(results));
+    page.push_str("\nWhen each row was measured, and what else the machine did:\n\n");
+    page.push_str(&occasions(results));
     for plot in &plots {
         let _ = write!(page, "\n![{}](performance/{})\n", plot.title, plot.file);
     }
+    let rates = cost::rates(results);
+    page.push_str("\n## Cost\n\n");
+    page.push_str(&cost::section(&rates)?);
     page.push_str("\n## Method\n\n");
     page.push_str(&kept("method.md")?);
     page.push_str("\n## What helped\n\n");
     page.push_str(&kept("helpful.md")?);
     page.push_str("\n## What did not help\n\n");
     page.push_str(&kept("unhelpful.md")?);
-    let mut files = vec![(PAGE.to_owned(), page)];
+    let mut files = vec![
+        (PAGE.to_owned(), page),
+        (cost::RATES.to_owned(), rates.text()),
+    ];
     files.extend(
         plots
             .into_iter()
@@ -62,29 +71,32 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
-/// What it ran on, and how much else that machine did.
+/// What it ran on, and whether others did so too.
 fn host(results: &Value) -> String {
     let host = &results["host"];
     let text = |key: &str| host[key].as_str().unwrap_or("unknown").to_owned();
-    let number = |value: &Value| {
-        value
-            .as_f64()
-            .map_or("unknown".to_owned(), |v| format!("{v}"))
-    };
     let sha = match host["sha_instructions"].as_bool() {
         Some(true) => "with SHA instructions",
         _ => "without SHA instructions",
     };
+    let rows = || results["rows"].as_object().into_iter().flatten();
+    let dates = || rows().filter_map(|(_, row)| row["measured"]["date"].as_str());
+    let date = match (dates().min(), dates().max()) {
+        (Some(first), Some(last)) if first == last => first.to_owned(),
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        _ => "on an unknown day".to_owned(),
+    };
     // The load average is read before anything is built or measured.
-    let shared = match host["load_before"].as_f64() {
-        Some(load) if load > 0.5 => "**measured on a shared host**, whose load average was",
-        _ => "load average",
+    let load = |row: &Value| row["measured"]["load_before"].as_f64();
+    let shared = match rows().filter_map(|(_, row)| load(row)).reduce(f64::max) {
+        Some(load) if load > 0.5 => {
+            format!("; **measured on a shared host**, whose load average was up to {load} before")
+        }
+        _ => String::new(),
     };
     format!(
-        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}; {shared} {} before and {} after; \
-         {} rounds of {} s. Absolute figures are of this machine in this hour; **ratios are what counts**. \
-         To measure anew: `cargo xtask bench --install-peers`.\n",
-        results["date"].as_str().unwrap_or("on an unknown day"),
+        "Measured {date} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}{shared}. Absolute figures are of this \
+         machine in this hour; **ratios are what counts**. To measure anew: `cargo xtask bench --install-peers`.\n",
         number(&host["processors"]),
         text("processor"),
         text("arch"),
@@ -92,11 +104,33 @@ fn host(results: &Value) -> String {
         text("system"),
         text("kernel"),
         text("rustc"),
-        number(&host["load_before"]),
-        number(&host["load_after"]),
-        number(&results["rounds"]),
-        number(&results["seconds"]),
     )
+}
+
+fn number(value: &Value) -> String {
+    value
+        .as_f64()
+        .map_or("unknown".to_owned(), |value| format!("{value}"))
+}
+
+/// When each row was measured and how.
+fn occasions(results: &Value) -> String {
+    let mut table = String::from(
+        "| row | measured | rounds of | load average before | after |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for (row, measured) in results["rows"].as_object().into_iter().flatten() {
+        let measured = &measured["measured"];
+        let _ = writeln!(
+            table,
+            "| {row} | {} | {} x {} s | {} | {} |",
+            measured["date"].as_str().unwrap_or("unknown"),
+            number(&measured["rounds"]),
+            number(&measured["seconds"]),
+            number(&measured["load_before"]),
+            number(&measured["load_after"]),
+        );
+    }
+    table
 }
 
 fn target_table(results: &Value) -> String {
@@ -181,11 +215,42 @@ mod tests {
             assert!(!root.join(PAGE).exists(), "{PAGE} has no results");
             return;
         }
-        let results = crate::bench::read_newest(&root).unwrap();
+        let results =
+            crate::bench::results::read_newest(&root.join(crate::bench::RESULTS)).unwrap();
         for (name, text) in files(&root, &results).unwrap() {
             let kept = fs::read_to_string(root.join(&name)).unwrap();
             assert_eq!(kept, text, "{name}: run `cargo xtask bench --render`");
         }
+    }
+
+    #[test]
+    fn each_row_says_when_it_was_measured() {
+        let measured = |date: &str, load: f64| {
+            serde_json::json!({ "measured": {
+                "date": date, "load_before": load, "load_after": 1.5, "rounds": 3, "seconds": 2,
+            } })
+        };
+        let results = serde_json::json!({
+            "rows": { "kit": measured("2026-01-01", 0.2), "tool": measured("2026-01-03", 4.0) },
+        });
+        let table = occasions(&results);
+        assert!(
+            table.contains("| kit | 2026-01-01 | 3 x 2 s | 0.2 | 1.5 |\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| tool | 2026-01-03 | 3 x 2 s | 4 | 1.5 |\n"),
+            "{table}"
+        );
+        let head = host(&results);
+        assert!(
+            head.starts_with("Measured 2026-01-01 to 2026-01-03 on "),
+            "{head}"
+        );
+        assert!(
+            head.contains("shared host**, whose load average was up to 4 before"),
+            "{head}"
+        );
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Ended, Shared};
 use crate::client::Failure;
-use crate::record::End;
 use crate::schedule::Schedule;
 
 /// How often others hear how it goes.
@@ -51,7 +50,7 @@ impl Shared {
         while let Some(index) = self.begin() {
             let place = self.plan.draw(&mut self.random.borrow_mut());
             let due = schedule.at(index);
-            records[place].add(due, now, now, End::Failed(Failure::Unsent));
+            records[place].add_unsent(due, now);
             let ended = Ended {
                 at: now,
                 is_good: false,

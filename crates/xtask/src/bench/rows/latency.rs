@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use crate::bench::load;
-use crate::bench::measure::{Row, Subject, median};
+use crate::bench::measure::{Row, Subject, median, rounded};
+
+/// Turns that a run of the open loop takes: a tail needs more requests than a mean.
+const TURNS: u32 = 2;
 
 impl Bench {
     pub(super) async fn latency(&self) -> Result<Value> {
@@ -18,46 +21,102 @@ impl Bench {
             let subjects = [Subject::new(name, &server, &targets)];
             let saturated = self.alternate(&subjects).await?;
             let saturated = saturated.first().context("one subject")?;
-            let (rate, micros) = (median(&saturated.rates), median(&saturated.micros));
+            let rate = median(&saturated.rates) * 0.7;
+            let service_ms = median(&saturated.micros) / 1000.0;
             let report = self.folder.join("open-loop.json");
-            let time = Duration::from_secs(4);
-            let (mut runs, mut limits) = (Vec::new(), Vec::new());
-            // A neighbour's burst on one of two cores is a tail of its own: the middle run counts.
-            for _ in 0..3 {
-                let rate = rate * 0.7;
-                for (address, found) in [(server.address, &mut runs), (raw.address, &mut limits)] {
+            let time = Duration::from_secs(u64::from(self.pace.seconds * TURNS));
+            let (mut tested, mut limit) = (Runs::default(), Runs::default());
+            for round in 0..self.pace.rounds {
+                let mut turns = [(server.address, &mut tested), (raw.address, &mut limit)];
+                if round % 2 == 1 {
+                    turns.reverse();
+                }
+                for (address, runs) in turns {
                     let told =
-                        load::constant_rate(&loadgen, address, &targets, rate, time, &report)
-                            .await?;
-                    let p99 = load::percentile(&told["total"]["response"], 99.0);
-                    found.push((
-                        p99.context("a report has its 99th percentile")?,
-                        told["valid"].as_bool() == Some(true),
-                    ));
+                        load::constant_rate(&loadgen, address, &targets, rate, time, &report);
+                    runs.add(&told.await?)?;
                 }
             }
-            let valid = runs.iter().filter(|(_, valid)| *valid).count();
             row.note(
                 &format!("{name}_runs"),
-                json!({ "rate": (rate * 0.7).round(), "valid": valid, "of": runs.len() }),
+                json!({
+                    "rate": rate.round(),
+                    "valid": tested.p99_ms.len(),
+                    "valid_of_raw": limit.p99_ms.len(),
+                    "of": self.pace.rounds,
+                    "bytes": rounded(tested.bytes),
+                }),
             );
-            let all: Vec<f64> = runs.iter().map(|(p99, _)| *p99).collect();
-            let limits: Vec<f64> = limits.iter().map(|(p99, _)| *p99).collect();
-            row.figure(
-                &format!("raw p99 at the rate of {name}, ms"),
-                median(&limits),
-            );
-            // A tool that fell behind its schedule measured itself.
-            if valid * 2 > runs.len() {
-                row.figure(&format!("{name} p99, ms"), median(&all));
-                row.figure(
-                    &format!("{name} p99 / service time"),
-                    median(&all) * 1000.0 / micros,
-                );
+            if let Some(p99) = limit.p99() {
+                row.figure(&format!("raw p99 at the rate of {name}, ms"), p99);
+            }
+            if let Some(p99) = tested.p99() {
+                row.figure(&format!("{name} p99, ms"), p99);
+                row.figure(&format!("{name} p99 / service time"), p99 / service_ms);
             }
             server.stop().await;
         }
         raw.stop().await;
         Ok(row.to_json())
+    }
+}
+
+/// Runs of one server at one rate.
+#[derive(Debug, Default)]
+struct Runs {
+    /// Of the valid ones only: a tool that fell behind its schedule measured itself.
+    p99_ms: Vec<f64>,
+    of: usize,
+    /// Of a request and its reply, in the last run.
+    bytes: f64,
+}
+
+impl Runs {
+    /// Counts loadgen's report of a run.
+    fn add(&mut self, told: &Value) -> Result<()> {
+        let total = &told["total"];
+        let p99 = load::percentile(&total["response"], 99.0);
+        let p99 = p99.context("a report has its 99th percentile")?;
+        self.of += 1;
+        if told["valid"].as_bool() == Some(true) {
+            self.p99_ms.push(p99);
+        }
+        let number = |key: &str| total[key].as_f64().unwrap_or(0.0);
+        self.bytes = (number("bytes_in") + number("bytes_out")) / number("requests").max(1.0);
+        Ok(())
+    }
+
+    /// The middle one of the valid runs, as a neighbour's burst on one of two cores is a tail of
+    /// its own. Nothing when most were invalid: those that are left are the lucky ones.
+    fn p99(&self) -> Option<f64> {
+        (self.p99_ms.len() * 2 > self.of).then(|| median(&self.p99_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(p99_ms: f64, is_valid: bool) -> Value {
+        json!({
+            "valid": is_valid,
+            "total": {
+                "requests": 10, "bytes_in": 900, "bytes_out": 100,
+                "response": { "percentiles": [[99.0, p99_ms]] },
+            },
+        })
+    }
+
+    #[test]
+    fn only_valid_runs_count_and_most_must_be_valid() {
+        let mut runs = Runs::default();
+        assert_eq!(runs.p99(), None);
+        for (p99_ms, is_valid) in [(1.0, true), (900.0, false), (3.0, true)] {
+            runs.add(&told(p99_ms, is_valid)).unwrap();
+        }
+        assert_eq!((runs.p99(), runs.bytes), (Some(2.0), 100.0));
+        runs.add(&told(900.0, false)).unwrap();
+        assert_eq!(runs.p99(), None);
+        assert!(runs.add(&json!({})).is_err());
     }
 }

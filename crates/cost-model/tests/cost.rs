@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use loadgen::cost::{self, Load, Request, prices::Prices};
+use cost_model::{self as cost, Load, Prices, Request};
 
 const PRICES: &str = include_str!("data/prices.toml");
 
@@ -14,7 +14,8 @@ fn request(budget: f64) -> Request {
     Request {
         budget,
         per_vcpu: loads(&["blockchain=10000", "qrcode=50000"]),
-        bytes: BTreeMap::from([("qrcode", 1000.0)]),
+        source: "made up".to_owned(),
+        bytes: BTreeMap::from([("qrcode".to_owned(), 1000.0)]),
         loads: loads(&["blockchain=70000", "qrcode=70000"]),
         node: "small".to_owned(),
         database: Some("db.r7g.xlarge".to_owned()),
@@ -33,11 +34,16 @@ fn needs_are_what_the_sums_say() {
     assert_eq!((blockchain.pods, blockchain.nodes), (10, 5));
     assert!((blockchain.dollars_per_hour - 1.15).abs() < 1e-9);
     assert!(blockchain.is_within && blockchain.traffic_per_hour.is_none());
+    assert_eq!(blockchain.verdict(), "within without traffic");
     // 2 vCPUs would fit in one node, but one may fail. 70 MB a second are 252 GB an hour, which
     // are 126 units.
     let qrcode = &plan.needs[1];
     assert_eq!((qrcode.pods, qrcode.nodes), (2, 2));
     assert!((qrcode.traffic_per_hour.unwrap() - 1.26).abs() < 1e-9);
+    // 0.85 an hour stand, and 1.26 come on top: too much only while the load lasts.
+    assert!((qrcode.total_per_hour - 2.11).abs() < 1e-9);
+    assert!(qrcode.is_idle_within && !qrcode.is_within);
+    assert_eq!(qrcode.verdict(), "over by traffic");
     let all = &plan.needs[2];
     assert_eq!(
         (all.test.as_str(), all.nodes, all.pods),
@@ -47,6 +53,8 @@ fn needs_are_what_the_sums_say() {
     // 1.28 - 0.65 pays for six nodes.
     assert_eq!(plan.affordable_nodes, 6);
     assert!((plan.affordable[0].1 - 84_000.0).abs() < 1e-6);
+    // One node does 70,000 of /qrcode, and what is left pays for the traffic of 0.53 / 1.26 of that.
+    assert!((plan.affordable[1].1 - 70_000.0 * 0.53 / 1.26).abs() < 1e-3);
     let text = plan.text();
     for part in [
         "2000-01-01, nowhere, USD",
@@ -65,14 +73,55 @@ fn a_smaller_budget_and_the_systems_share_count() {
     assert!(!plan.needs[2].is_within && plan.affordable_nodes == 5);
     let mut tight = request(1.28);
     tight.reserved_vcpus = 0.5;
-    // 10 / 1.5 vCPUs a node.
-    assert_eq!(cost::plan(&tight, &prices).unwrap().needs[0].nodes, 7);
+    // Nodes have room for two pods of 0.75 vCPUs each; 14 such pods.
+    let need = cost::plan(&tight, &prices).unwrap().needs[0].clone();
+    assert_eq!((need.pods, need.nodes), (14, 7));
     let mut without = request(1.28);
     without.database = None;
     let plan = cost::plan(&without, &prices).unwrap();
     assert!((plan.needs[0].dollars_per_hour - 0.65).abs() < 1e-9);
     let plan = cost::plan(&request(0.1), &prices).unwrap();
     assert_eq!(plan.affordable_nodes, 0);
+}
+
+#[test]
+fn pods_are_put_into_nodes_whole() {
+    let prices = Prices::parse(PRICES).unwrap();
+    let mut request = request(10.0);
+    request.reserved_vcpus = 0.4;
+    request.per_vcpu.push("twitter=10000".parse().unwrap());
+    let loads = ["blockchain=11340", "qrcode=37800", "twitter=7560"];
+    request.loads = loads.map(|load| load.parse().unwrap()).to_vec();
+    let all = cost::plan(&request, &prices).unwrap().needs[3].clone();
+    // 1.62, 1.08 and 1.08 vCPUs fill less than three nodes of 1.6, but seven pods of 0.54 take four:
+    // no node has room for a third.
+    assert!((all.vcpus - 3.78).abs() < 1e-9 && (all.pod_vcpus - 0.54).abs() < 1e-9);
+    assert_eq!((all.pods, all.nodes), (7, 4));
+}
+
+#[test]
+fn the_projects_own_prices_and_figures_plan_the_original_loads() {
+    let prices = Prices::built_in().unwrap();
+    let rates = cost::Rates::built_in().unwrap();
+    let loads = cost::Service::ALL.map(|service| Load {
+        service,
+        rate: cost::original(service).rate,
+    });
+    let request = Request {
+        budget: 1.28,
+        per_vcpu: rates.per_vcpu(),
+        source: rates.source(),
+        bytes: rates.bytes.clone(),
+        loads: loads.to_vec(),
+        node: "c8g.large".to_owned(),
+        database: Some("db.r7g.xlarge".to_owned()),
+        utilisation: 0.7,
+        reserved_vcpus: 0.2,
+        min_nodes: 2,
+    };
+    let plan = cost::plan(&request, &prices).unwrap();
+    assert_eq!(plan.needs.len(), 4);
+    assert!(plan.text().contains(&rates.host));
 }
 
 #[test]
@@ -91,6 +140,9 @@ fn what_is_missing_is_named() {
     let mut wrong = request(1.0);
     wrong.reserved_vcpus = 2.0;
     assert!(error(&wrong).contains("all of them reserved"));
+    let mut huge = request(1.0);
+    huge.loads[0].rate = 1e300;
+    assert!(error(&huge).contains("needs over 10000 vCPUs"));
     wrong.loads.clear();
     assert!(error(&wrong).contains("--measured FILE"));
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 /// Largest price file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The project's own price file.
+const BUILT_IN: &str = include_str!("../../../benches/prices.toml");
 
 /// Prices.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +46,15 @@ pub struct CapacityUnit {
 }
 
 impl Prices {
+    /// The project's own prices when this was built.
+    ///
+    /// # Errors
+    ///
+    /// Never in practice: a test reads the file.
+    pub fn built_in() -> Result<Self> {
+        Self::parse(BUILT_IN)
+    }
+
     /// Reads a price file.
     ///
     /// # Errors
