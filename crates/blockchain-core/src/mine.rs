@@ -6,8 +6,9 @@
 #[expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::inline_always,
-    reason = "indices are constants or below the length of an array; with checks or calls the compiler makes no lanes of it"
+    reason = "numbers are constants, halves of a text or below the length of an array; with checks or calls the compiler makes no lanes of it"
 )]
 mod lanes;
 

@@ -130,7 +130,7 @@ impl Numbers {
         let mut lane = 0;
         while lane < LANES {
             values[lane] = lane as u32;
-            digits[lane] = (lane as u64 / 10) << 8 | lane as u64 % 10;
+            digits[lane] = ((lane as u64 / 10) << 8) | (lane as u64 % 10);
             lane += 1;
         }
         Self { values, digits }
@@ -157,7 +157,6 @@ impl Numbers {
     /// Fills in what differs between the blocks of tries: the number and the bit behind it are at
     /// most nine bytes, the last word is the length, and all between is 0.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "halves of a text")]
     fn write(&self, message: &mut [Lane; 16]) {
         let counts = each(|i| {
             let value = self.values[i];
