@@ -14,7 +14,7 @@ use loadgen::client::Failure;
 use loadgen::corpus::{Depth, Expect};
 use loadgen::plan::Load;
 use loadgen::record::{Departure, End, Lateness, Record};
-use loadgen::report::{Report, json, text};
+use loadgen::report::{Report, html, json, text};
 use loadgen::run::Outcome;
 use loadgen::schedule::Schedule;
 use made::plan;
@@ -96,6 +96,37 @@ fn reports_of_both_loops_fit_the_schema() {
         assert_eq!(json["valid"], load == CLOSED);
         assert!(report.failed());
     }
+}
+
+#[test]
+fn a_closed_loop_that_the_tool_limited_says_so() {
+    let notes = |load, busy| {
+        let outcome = Outcome { busy, ..outcome() };
+        let report = Report::new(&plan(load), &outcome, &[]);
+        (text::write(&report), report.notes)
+    };
+    let (text, said) = notes(CLOSED, 0.99);
+    assert!(
+        text.contains("Note: a thread of the tool computed 99 % of the time"),
+        "{text}"
+    );
+    assert_eq!(said.len(), 1);
+    assert!(notes(CLOSED, 0.5).1.is_empty());
+    // An open loop is invalid then, which says more.
+    assert!(notes(open(), 0.99).1.is_empty());
+}
+
+#[test]
+fn the_pause_of_all_is_not_that_of_one_scenario() {
+    let report = Report::new(&plan(CLOSED), &outcome(), &[]);
+    assert!((report.total.max_pause_ms - 7.0).abs() < 1e-9);
+    assert!((report.scenarios[0].max_pause_ms - 11.0).abs() < 1e-9);
+}
+
+#[test]
+fn an_example_of_a_mix_is_shown_once() {
+    let page = html::write(&Report::new(&plan(CLOSED), &outcome(), &[]));
+    assert_eq!(page.matches("Wrong (other bytes)").count(), 1);
 }
 
 #[test]

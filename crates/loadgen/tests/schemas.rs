@@ -49,6 +49,18 @@ fn a_scoreboard_fits_its_schema() {
 }
 
 #[test]
+fn a_scoreboard_says_where_only_the_shape_was_checked() {
+    let mut report = made::report(1, 6, |_, _| 10);
+    let mut board = Scoreboard::new("closed loop".to_owned(), 64, 10.0);
+    board.add("alone", &report);
+    assert!(!board.text().contains("shape"), "{}", board.text());
+    report.scenarios[0].shape_checked = report.scenarios[0].checked;
+    report.scenarios[0].shape_share = 1.0;
+    board.add("alone", &report);
+    assert!(board.text().contains("100.00% shape"), "{}", board.text());
+}
+
+#[test]
 fn the_answer_of_a_search_fits_its_schema() {
     let step = |cause| Step {
         rate: 100.0,
