@@ -29,6 +29,18 @@ enum Stage {
     Writing,
 }
 
+/// Why a connection is told to end. It holds as long as nothing has happened since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    /// It owed nothing, and its last head was complete then.
+    Idle(Instant),
+    /// Replies wait for its client; the socket had taken all of them so often.
+    Stuck(u32),
+    /// A fault on purpose.
+    #[cfg(feature = "fault-injection")]
+    Cut,
+}
+
 /// One connection's state, shared by its task and its socket.
 #[derive(Debug)]
 pub(crate) struct Activity {
@@ -39,7 +51,8 @@ pub(crate) struct Activity {
     flushes: Cell<u32>,
     /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
     waiting: Cell<Option<(u32, Instant)>>,
-    evicted: Notify,
+    notice: Cell<Option<Notice>>,
+    told: Notify,
     seat: Rc<Seat>,
 }
 
@@ -50,7 +63,8 @@ impl Activity {
             last: Cell::new(Instant::now()),
             flushes: Cell::new(0),
             waiting: Cell::new(None),
-            evicted: Notify::new(),
+            notice: Cell::new(None),
+            told: Notify::new(),
             seat: Rc::default(),
         }
     }
@@ -102,12 +116,36 @@ impl Activity {
     /// Ends the connection as it is.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn cut(&self) {
-        self.evicted.notify_one();
+        self.tell(Notice::Cut);
     }
 
-    /// Waits until the connection is told to make room for others.
+    fn tell(&self, notice: Notice) {
+        self.notice.set(Some(notice));
+        self.told.notify_one();
+    }
+
+    /// Whether what it was told holds still.
+    fn is_due(&self) -> bool {
+        match self.notice.get() {
+            None => false,
+            Some(Notice::Idle(last)) => self.idles() && self.last.get() == last,
+            Some(Notice::Stuck(flushes)) => {
+                self.stage.get() == Stage::Writing && self.flushes.get() == flushes
+            }
+            #[cfg(feature = "fault-injection")]
+            Some(Notice::Cut) => true,
+        }
+    }
+
+    /// Waits until the connection is to make room for others. Between the moment that it is told so
+    /// and the moment that its task runs, a request may have come: who has one in hand stays.
     pub(crate) async fn evicted(&self) {
-        self.evicted.notified().await;
+        loop {
+            self.told.notified().await;
+            if self.is_due() {
+                return;
+            }
+        }
     }
 
     /// Waits, once the connection is to end with its next reply, until there is none to wait for:
@@ -160,7 +198,7 @@ impl Connections {
         idlers.sort_by_key(|one| one.last.get());
         idlers.truncate((open.len() / 8).max(1));
         for one in &idlers {
-            one.evicted.notify_one();
+            one.tell(Notice::Idle(one.last.get()));
         }
         idlers.len()
     }
@@ -171,7 +209,9 @@ impl Connections {
         let now = Instant::now();
         let open = self.open.borrow();
         let stuck = open.values().filter(|one| one.is_stuck(now, limit));
-        stuck.inspect(|one| one.evicted.notify_one()).count()
+        stuck
+            .inspect(|one| one.tell(Notice::Stuck(one.flushes.get())))
+            .count()
     }
 }
 
@@ -259,6 +299,9 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -301,6 +344,42 @@ mod tests {
         assert_eq!(connections.sweep(Duration::ZERO), 0, "a new wait");
         one.flushed();
         assert_eq!(connections.sweep(Duration::ZERO), 0, "it idles");
+    }
+
+    #[test]
+    fn who_was_told_to_make_room_and_has_begun_a_request_since_is_not_cut() {
+        let connections = Connections::default();
+        let (_, one) = connections.enter();
+        let mut evicted = pin!(one.evicted());
+        let mut is_cut = || {
+            let mut context = Context::from_waker(Waker::noop());
+            evicted.as_mut().poll(&mut context).is_ready()
+        };
+        let work = || {
+            one.begin(Instant::now());
+            one.replied();
+        };
+        assert!(!is_cut());
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        one.begin(Instant::now());
+        assert!(!is_cut(), "a request is in hand");
+        assert_eq!(connections.evict(Duration::ZERO), 0);
+        one.replied();
+        one.flushed();
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        work();
+        one.flushed();
+        assert!(!is_cut(), "it has answered one since");
+        // The same of replies that went out after all.
+        work();
+        connections.sweep(Duration::ZERO);
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        one.flushed();
+        work();
+        assert!(!is_cut());
+        one.flushed();
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        assert!(is_cut());
     }
 
     #[tokio::test(start_paused = true)]
