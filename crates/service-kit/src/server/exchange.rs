@@ -187,7 +187,7 @@ impl<S: Service> Worker<S> {
         // It came to the worker at least twice: with its head and with what it waited for.
         let late = self.turnstile.late() * 2;
         let took = now.saturating_duration_since(started);
-        waiting.answered(took.saturating_sub(late), now);
+        waiting.answered(reply.status(), took.saturating_sub(late), now);
         reply
     }
 
