@@ -13,10 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::held::{Held, HeldLimits};
 use crate::turnstile::{Seat, Turn, Turnstile};
 
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
+
+/// Room that the read buffer of any connection may have: most heads take less. hyper begins with
+/// 8 KiB and doubles it.
+const USUAL_ROOM: usize = 16 * 1024;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +37,8 @@ enum Stage {
 /// Why a connection is told to end. It holds as long as nothing has happened since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notice {
-    /// It owed nothing, and its last head was complete then.
-    Idle(Instant),
+    /// It owed nothing. Its last head was complete then, and some of the next was there or not.
+    Idle(Instant, bool),
     /// Replies wait for its client; the socket had taken all of them so often.
     Stuck(u32),
     /// A fault on purpose.
@@ -47,6 +52,11 @@ pub(crate) struct Activity {
     stage: Cell<Stage>,
     /// When it was accepted, or its last head was complete.
     last: Cell<Instant>,
+    /// Whether bytes have come since, which are no whole head yet.
+    is_reading: Cell<bool>,
+    /// What its read buffer takes, if that is more than usual.
+    buffer: Cell<usize>,
+    held: Rc<Held>,
     /// How often the socket took all there was of replies.
     flushes: Cell<u32>,
     /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
@@ -57,10 +67,13 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    fn new() -> Self {
+    fn new(held: Rc<Held>) -> Self {
         Self {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
+            is_reading: Cell::new(false),
+            buffer: Cell::new(0),
+            held,
             flushes: Cell::new(0),
             waiting: Cell::new(None),
             notice: Cell::new(None),
@@ -73,6 +86,19 @@ impl Activity {
     pub(crate) fn begin(&self, now: Instant) {
         self.stage.set(Stage::Working);
         self.last.set(now);
+        self.is_reading.set(false);
+    }
+
+    /// The read buffer is larger than usual: this much of it was free. It takes no more than twice as
+    /// much, because a vector at least doubles when it grows.
+    #[cold]
+    fn grew(&self, room: usize) {
+        let now = room.saturating_mul(2);
+        let heads = &self.held.heads;
+        heads.change(self.buffer.replace(now), now);
+        if heads.surplus() > 0 {
+            self.held.complain();
+        }
     }
 
     /// The reply is made.
@@ -119,6 +145,10 @@ impl Activity {
         self.tell(Notice::Cut);
     }
 
+    fn idle(&self) -> Notice {
+        Notice::Idle(self.last.get(), self.is_reading.get())
+    }
+
     fn tell(&self, notice: Notice) {
         self.notice.set(Some(notice));
         self.told.notify_one();
@@ -128,7 +158,7 @@ impl Activity {
     fn is_due(&self) -> bool {
         match self.notice.get() {
             None => false,
-            Some(Notice::Idle(last)) => self.idles() && self.last.get() == last,
+            Some(notice @ Notice::Idle(..)) => self.idles() && notice == self.idle(),
             Some(Notice::Stuck(flushes)) => {
                 self.stage.get() == Stage::Writing && self.flushes.get() == flushes
             }
@@ -160,19 +190,34 @@ impl Activity {
     }
 }
 
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.held.heads.change(self.buffer.get(), 0);
+    }
+}
+
 /// The connections of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
+    held: Rc<Held>,
     next: Cell<u64>,
     open: RefCell<HashMap<u64, Rc<Activity>>>,
 }
 
 impl Connections {
+    /// None yet.
+    pub(crate) fn new(limits: HeldLimits) -> Self {
+        Self {
+            held: Rc::new(Held::new(limits)),
+            ..Self::default()
+        }
+    }
+
     /// Notes a new one.
     pub(crate) fn enter(&self) -> (u64, Rc<Activity>) {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let activity = Rc::new(Activity::new());
+        let activity = Rc::new(Activity::new(Rc::clone(&self.held)));
         self.open.borrow_mut().insert(number, Rc::clone(&activity));
         (number, activity)
     }
@@ -198,9 +243,42 @@ impl Connections {
         idlers.sort_by_key(|one| one.last.get());
         idlers.truncate((open.len() / 8).max(1));
         for one in &idlers {
-            one.tell(Notice::Idle(one.last.get()));
+            one.tell(one.idle());
         }
         idlers.len()
+    }
+
+    /// Waits until more is held than may be.
+    pub(crate) async fn crowded(&self) {
+        self.held.crowded().await;
+    }
+
+    /// Tells so many to close that no more is held than may be: of those with large read buffers that
+    /// owe nothing the ones that wait for the rest of a head, then those that idle, the oldest first.
+    /// Gives their number.
+    pub(crate) fn relieve(&self) -> usize {
+        let mut surplus = self.held.heads.surplus();
+        if surplus == 0 {
+            return 0;
+        }
+        let open = self.open.borrow();
+        let large = open.values();
+        let large = large.filter(|one| one.buffer.get() > 0 && one.idles());
+        let mut large: Vec<_> = large.collect();
+        // Those that were told and have not gone yet count before all others.
+        large.sort_by_key(|one| (!one.is_due(), !one.is_reading.get(), one.last.get()));
+        let mut count = 0;
+        for one in large {
+            if surplus == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(one.buffer.get());
+            if !one.is_due() {
+                one.tell(one.idle());
+                count += 1;
+            }
+        }
+        count
     }
 
     /// Tells those to close whose clients have left replies waiting for `limit`, however little they
@@ -224,6 +302,8 @@ pub(crate) struct Watched {
     turnstile: Rc<Turnstile>,
     /// Whether the client was seen to have hung up.
     has_hung_up: bool,
+    /// The most room that the read buffer had.
+    room: usize,
 }
 
 impl Watched {
@@ -233,6 +313,7 @@ impl Watched {
             activity,
             turnstile,
             has_hung_up: false,
+            room: USUAL_ROOM,
         }
     }
 }
@@ -254,7 +335,16 @@ impl AsyncRead for Watched {
                 }
             }
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let room = buffer.remaining();
+        if room > self.room {
+            self.room = room;
+            self.activity.grew(room);
+        }
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.remaining() < room {
+            self.activity.is_reading.set(true);
+        }
+        read
     }
 }
 
@@ -323,6 +413,38 @@ mod tests {
     }
 
     #[test]
+    fn large_heads_make_room_when_there_are_too_many_the_oldest_half_ones_first() {
+        let connections = Connections::default();
+        let limit = 24 << 20;
+        let large = |room: usize| {
+            let (_, one) = connections.enter();
+            one.grew(room);
+            one
+        };
+        let busy = large(limit / 16);
+        busy.begin(Instant::now());
+        let idle = large(limit / 16);
+        let half: Vec<_> = (0..6).map(|_| large(limit / 16)).collect();
+        for one in &half {
+            one.is_reading.set(true);
+        }
+        let (_, small) = connections.enter();
+        small.is_reading.set(true);
+        assert_eq!(connections.relieve(), 0, "just what may be");
+        half[0].last.set(Instant::now());
+        half[5].grew(limit / 16 + 1);
+        assert_eq!(connections.relieve(), 2);
+        assert!(half[1].is_due() && half[2].is_due());
+        assert_eq!(connections.relieve(), 0, "they are on their way out");
+        for one in &half[1..] {
+            one.begin(Instant::now());
+        }
+        assert_eq!(connections.relieve(), 2);
+        assert!(half[0].is_due() && idle.is_due(), "work is not cut");
+        assert!(!small.is_due() && !busy.is_due());
+    }
+
+    #[test]
     fn replies_that_wait_too_long_are_given_up_unless_all_went_out_in_between() {
         let connections = Connections::default();
         let (_, one) = connections.enter();
@@ -384,7 +506,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn half_a_head_is_not_waited_for_but_a_reply_is() {
-        let activity = Activity::new();
+        let activity = Activity::new(Rc::default());
         let started = tokio::time::Instant::now();
         activity.abandoned().await;
         assert_eq!(started.elapsed(), HALF_HEAD);

@@ -16,6 +16,7 @@ pub mod drain;
 #[cfg(feature = "fault-injection")]
 mod faults;
 pub mod health;
+mod held;
 mod lag;
 pub mod limits;
 mod listener;

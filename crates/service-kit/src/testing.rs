@@ -136,6 +136,20 @@ impl Running {
             .unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
     }
 
+    /// The most memory that it has had so far, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the process has gone.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+        let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect("KiB");
+        kib * 1024
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

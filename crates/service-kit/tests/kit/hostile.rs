@@ -11,6 +11,9 @@ use crate::support::start;
 const OK: &[u8] = b"GET /ok HTTP/1.1\r\nHost: test\r\n\r\n";
 const HALF: &[u8] = b"GET /ok HTTP/1.1\r\nHo";
 
+/// Set to the number of hostile connections by `cargo xtask torture hostile`.
+const CONNECTIONS: &str = "TRIPOD_TORTURE_CONNECTIONS";
+
 /// Sends bytes, ends its side and gives the status of each reply until the peer closes.
 fn statuses(connection: &mut Connection, bytes: &[u8]) -> Vec<u16> {
     // The peer may have seen enough before it has all.
@@ -23,6 +26,12 @@ fn statuses(connection: &mut Connection, bytes: &[u8]) -> Vec<u16> {
         statuses.push(answer.status);
     }
     statuses
+}
+
+/// 5,000 in `cargo xtask torture hostile`; the suite makes do with what any limit of open files allows.
+fn connections() -> usize {
+    let count = std::env::var(CONNECTIONS).ok();
+    count.map_or(700, |text| text.parse().expect("a number"))
 }
 
 /// What 99 of 100 requests on one connection take at most.
@@ -43,9 +52,7 @@ fn high_quantile(service: &Running) -> Duration {
 fn slow_heads_hold_nobody_up() {
     let service = start(&[("WORKERS", "1")]);
     let quiet = high_quantile(&service);
-    // 5,000 in `cargo xtask torture hostile`; the suite makes do with what any limit of open files allows.
-    let count = std::env::var("TRIPOD_TORTURE_CONNECTIONS").ok();
-    let count = count.map_or(700, |text| text.parse().expect("a number"));
+    let count = connections();
     let mut slow: Vec<_> = (0..count)
         .map(|_| {
             let mut connection = service.connect();
@@ -66,6 +73,40 @@ fn slow_heads_hold_nobody_up() {
         connection.send(b"st: test\r\n\r\n");
         assert_eq!(connection.reply().unwrap().status, 200);
     }
+}
+
+#[test]
+fn large_half_heads_make_room_when_there_are_too_many_of_them() {
+    let service = start(&[("WORKERS", "1"), ("KEEP_ALIVE_MS", "600000")]);
+    let before = service.peak_memory();
+    let filler = "x".repeat(120_000);
+    let half = format!("GET /ok HTTP/1.1\r\nHost: test\r\nX: {filler}");
+    let whole = format!("{half}\r\n\r\n");
+    let count = connections();
+    let mut slow: Vec<_> = (0..count)
+        .map(|number| {
+            let mut connection = service.connect();
+            connection.send(half.as_bytes());
+            if number % 50 == 0 {
+                let mut good = service.connect();
+                good.send(whole.as_bytes());
+                assert_eq!(good.reply().unwrap().status, 200);
+            }
+            connection
+        })
+        .collect();
+    let kept = |service: &Running| service.metric("null_connections");
+    // All may take 24 MiB, and each has room for 128 KiB.
+    wait_until("most made room", || kept(&service) < 200.0);
+    assert!(slow.iter_mut().take(count - 200).all(Connection::is_closed));
+    assert!(kept(&service) > 100.0, "no more of them than needed");
+    let newest = slow.last_mut().expect("there are many");
+    assert!(newest.is_quiet(), "the oldest go first");
+    newest.send(b"\r\n\r\n");
+    assert_eq!(newest.reply().unwrap().status, 200);
+    let grown = (service.peak_memory() - before) >> 20;
+    eprintln!("{grown} MiB for {count} half heads of 117 KiB");
+    assert!(grown < 80, "{grown} MiB");
 }
 
 #[test]
