@@ -19,6 +19,9 @@ use crate::turnstile::{Seat, Turn, Turnstile};
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
 
+/// How long a client may let a reply wait when others are refused for want of room.
+const LET_WAIT: Duration = Duration::from_secs(1);
+
 /// Room that the read buffer of any connection may have: most heads take less. hyper begins with
 /// 8 KiB and doubles it.
 const USUAL_ROOM: usize = 16 * 1024;
@@ -56,6 +59,9 @@ pub(crate) struct Activity {
     is_reading: Cell<bool>,
     /// What its read buffer takes, if that is more than usual.
     buffer: Cell<usize>,
+    /// What is kept because the socket did not take all of it, and since when.
+    unsent: Cell<usize>,
+    unsent_since: Cell<Instant>,
     held: Rc<Held>,
     /// How often the socket took all there was of replies.
     flushes: Cell<u32>,
@@ -73,6 +79,8 @@ impl Activity {
             last: Cell::new(Instant::now()),
             is_reading: Cell::new(false),
             buffer: Cell::new(0),
+            unsent: Cell::new(0),
+            unsent_since: Cell::new(Instant::now()),
             held,
             flushes: Cell::new(0),
             waiting: Cell::new(None),
@@ -97,6 +105,20 @@ impl Activity {
         let heads = &self.held.heads;
         heads.change(self.buffer.replace(now), now);
         if heads.surplus() > 0 {
+            self.held.complain();
+        }
+    }
+
+    /// The socket has taken what it can of replies, and so much is kept for it.
+    #[cold]
+    fn left(&self, unsent: usize) {
+        let before = self.unsent.replace(unsent);
+        if before == 0 {
+            self.unsent_since.set(Instant::now());
+        }
+        let replies = &self.held.replies;
+        replies.change(before, unsent);
+        if unsent > before && replies.surplus() > 0 {
             self.held.complain();
         }
     }
@@ -193,6 +215,7 @@ impl Activity {
 impl Drop for Activity {
     fn drop(&mut self) {
         self.held.heads.change(self.buffer.get(), 0);
+        self.held.replies.change(self.unsent.get(), 0);
     }
 }
 
@@ -253,10 +276,54 @@ impl Connections {
         self.held.crowded().await;
     }
 
-    /// Tells so many to close that no more is held than may be: of those with large read buffers that
-    /// owe nothing the ones that wait for the rest of a head, then those that idle, the oldest first.
-    /// Gives their number.
+    /// Whether a reply of this size may wait for its client. If not, those make room whose clients have
+    /// let theirs wait for long.
+    pub(crate) fn has_room_for(&self, reply: usize) -> bool {
+        let has_room = self.held.replies.has_room_for(reply);
+        if !has_room {
+            self.held.complain();
+        }
+        has_room
+    }
+
+    /// Tells so many to close that no more is held than may be. Gives their number.
     pub(crate) fn relieve(&self) -> usize {
+        self.relieve_heads() + self.relieve_replies(LET_WAIT)
+    }
+
+    /// Of those with replies that wait the oldest: those for over `long` as far as more than half the limit
+    /// is taken, others as far as more than the limit is.
+    fn relieve_replies(&self, long: Duration) -> usize {
+        let replies = &self.held.replies;
+        let (mut surplus, mut upper_half) = (replies.surplus(), replies.upper_half());
+        if upper_half == 0 {
+            return 0;
+        }
+        let open = self.open.borrow();
+        let waiting = open.values();
+        let waiting =
+            waiting.filter(|one| one.unsent.get() > 0 && one.stage.get() == Stage::Writing);
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|one| (!one.is_due(), one.unsent_since.get()));
+        let mut count = 0;
+        for one in waiting {
+            let is_old = one.unsent_since.get().elapsed() >= long;
+            if surplus == 0 && (upper_half == 0 || !is_old) {
+                break;
+            }
+            surplus = surplus.saturating_sub(one.unsent.get());
+            upper_half = upper_half.saturating_sub(one.unsent.get());
+            if !one.is_due() {
+                one.tell(Notice::Stuck(one.flushes.get()));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Of those with large read buffers that owe nothing the ones that wait for the rest of a head, then
+    /// those that idle, the oldest first.
+    fn relieve_heads(&self) -> usize {
         let mut surplus = self.held.heads.surplus();
         if surplus == 0 {
             return 0;
@@ -304,6 +371,8 @@ pub(crate) struct Watched {
     has_hung_up: bool,
     /// The most room that the read buffer had.
     room: usize,
+    /// What is kept because the socket did not take all of it.
+    unsent: usize,
 }
 
 impl Watched {
@@ -314,6 +383,18 @@ impl Watched {
             turnstile,
             has_hung_up: false,
             room: USUAL_ROOM,
+            unsent: 0,
+        }
+    }
+
+    /// Notes whether the socket took so many bytes. hyper offers all that it has, and keeps all of it
+    /// until the last byte is taken.
+    fn offered(&mut self, bytes: usize, written: &Poll<io::Result<usize>>) {
+        let took_all = matches!(written, Poll::Ready(Ok(taken)) if *taken == bytes);
+        let unsent = if took_all { 0 } else { bytes.max(self.unsent) };
+        if unsent != self.unsent {
+            self.unsent = unsent;
+            self.activity.left(unsent);
         }
     }
 }
@@ -354,7 +435,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.offered(bytes.len(), &written);
+        written
     }
 
     fn poll_write_vectored(
@@ -362,7 +445,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.offered(slices.iter().map(|slice| slice.len()).sum(), &written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -442,6 +527,44 @@ mod tests {
         assert_eq!(connections.relieve(), 2);
         assert!(half[0].is_due() && idle.is_due(), "work is not cut");
         assert!(!small.is_due() && !busy.is_due());
+    }
+
+    #[test]
+    fn replies_that_wait_make_room_when_there_are_too_many_the_oldest_first() {
+        let connections = Connections::default();
+        let limit = 16 << 20;
+        let waiting = |unsent: usize| {
+            let (_, one) = connections.enter();
+            one.begin(Instant::now());
+            one.replied();
+            one.left(unsent);
+            one
+        };
+        let all: Vec<_> = (0..8).map(|_| waiting(limit / 8)).collect();
+        assert_eq!(connections.relieve(), 0, "just what may be");
+        assert!(!connections.has_room_for(1));
+        all[0].left(limit / 16);
+        assert!(connections.has_room_for(limit / 16));
+        // As long as there is no more, only those make room that have waited for long.
+        assert_eq!(connections.relieve_replies(Duration::ZERO), 4);
+        assert!(all[..4].iter().all(|one| one.is_due()));
+        assert_eq!(connections.relieve_replies(Duration::ZERO), 0);
+        for one in &all[..4] {
+            one.left(0);
+            one.flushed();
+            assert!(!one.is_due());
+        }
+        all[5].begin(Instant::now());
+        all[7].left(limit * 5 / 8 + 1);
+        assert_eq!(connections.relieve(), 2);
+        assert!(all[4].is_due() && all[6].is_due());
+        assert!(!all[7].is_due(), "no more than needed");
+        drop(all);
+        assert!(!connections.has_room_for(limit));
+        for number in 0..8 {
+            connections.leave(number);
+        }
+        assert!(connections.has_room_for(limit));
     }
 
     #[test]

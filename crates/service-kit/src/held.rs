@@ -3,12 +3,15 @@
 //! The contract's sizes bound the part of one connection; thousands of them together are bound here.
 //! What is counted is the room that a read buffer has: it grows with a head that is on its way, and
 //! does not shrink again while the connection lives. Over the limit, connections that owe nothing
-//! make room, first whoever has been at half a head for longest. Those whose heads are as small as
-//! most pay for a look at a number with each read.
+//! make room, first whoever has been at half a head for longest. And replies that the socket
+//! did not take all of: large ones that there is no room for are refused, and those who let theirs
+//! wait for longest make room. Heads and replies as small as most pay for a look at a number.
 
 use std::cell::Cell;
 
 use tokio::sync::Notify;
+
+use crate::limits::ContractLimits;
 
 /// The whole process's limit on the read buffers of connections with large heads.
 const HEADS_BYTES: usize = 24 << 20;
@@ -16,17 +19,37 @@ const HEADS_BYTES: usize = 24 << 20;
 /// A worker's share is not less: room for some of the largest heads.
 const LEAST_HEADS_BYTES: usize = 1 << 20;
 
+/// The whole process's limit on replies that wait for their clients.
+const REPLIES_BYTES: usize = 64 << 20;
+
+/// The same, where replies are small: 16 KB for each of a thousand clients that do not read.
+const SMALL_REPLIES_BYTES: usize = 16 << 20;
+
+/// A worker's share is not less: room for some large replies.
+const LEAST_REPLIES_BYTES: usize = 4 << 20;
+
+/// A reply that is larger is made only if there is room for it.
+pub(crate) const LARGE_REPLY: usize = 64 * 1024;
+
 /// How much one worker may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeldLimits {
     heads: usize,
+    replies: usize,
 }
 
 impl HeldLimits {
     /// One of so many workers' share.
-    pub(crate) fn share(workers: usize) -> Self {
+    pub(crate) fn share(contract: ContractLimits, workers: usize) -> Self {
+        let workers = workers.max(1);
+        let replies = if contract.small_replies {
+            SMALL_REPLIES_BYTES
+        } else {
+            REPLIES_BYTES
+        };
         Self {
-            heads: (HEADS_BYTES / workers.max(1)).max(LEAST_HEADS_BYTES),
+            heads: (HEADS_BYTES / workers).max(LEAST_HEADS_BYTES),
+            replies: (replies / workers).max(LEAST_REPLIES_BYTES),
         }
     }
 }
@@ -36,6 +59,8 @@ impl HeldLimits {
 pub(crate) struct Held {
     /// Read buffers of connections with large heads.
     pub(crate) heads: Sum,
+    /// Replies that sockets did not take all of.
+    pub(crate) replies: Sum,
     crowded: Notify,
 }
 
@@ -43,6 +68,7 @@ impl Held {
     pub(crate) fn new(limits: HeldLimits) -> Self {
         Self {
             heads: Sum::new(limits.heads),
+            replies: Sum::new(limits.replies),
             crowded: Notify::new(),
         }
     }
@@ -59,9 +85,13 @@ impl Held {
 }
 
 impl Default for Held {
-    /// That of the only worker.
+    /// That of the only worker, whose replies are small.
     fn default() -> Self {
-        Self::new(HeldLimits::share(1))
+        let contract = ContractLimits {
+            target_bytes: 0,
+            small_replies: true,
+        };
+        Self::new(HeldLimits::share(contract, 1))
     }
 }
 
@@ -86,6 +116,18 @@ impl Sum {
         self.bytes.set(others.saturating_add(now));
     }
 
+    /// Whether there is room for more. For a part that is too large by itself there is, if it is the
+    /// only one.
+    pub(crate) fn has_room_for(&self, more: usize) -> bool {
+        let bytes = self.bytes.get();
+        bytes == 0 || bytes.saturating_add(more) <= self.limit
+    }
+
+    /// Bytes over half the limit.
+    pub(crate) fn upper_half(&self) -> usize {
+        self.bytes.get().saturating_sub(self.limit / 2)
+    }
+
     /// Bytes that must go: to an eighth below the limit, so that not everything that comes now costs
     /// another look at all connections.
     pub(crate) fn surplus(&self) -> usize {
@@ -104,9 +146,17 @@ mod tests {
 
     #[test]
     fn a_worker_has_its_share_and_room_for_some() {
-        assert_eq!(HeldLimits::share(1).heads, 24 << 20);
-        assert_eq!(HeldLimits::share(4).heads, 6 << 20);
-        assert_eq!(HeldLimits::share(1024).heads, 1 << 20);
+        let share = |small_replies, workers| {
+            let contract = ContractLimits {
+                target_bytes: 1024,
+                small_replies,
+            };
+            let HeldLimits { heads, replies } = HeldLimits::share(contract, workers);
+            (heads >> 20, replies >> 20)
+        };
+        assert_eq!(share(true, 1), (24, 16));
+        assert_eq!(share(false, 4), (6, 16));
+        assert_eq!(share(false, 1024), (1, 4));
     }
 
     #[test]
@@ -117,7 +167,11 @@ mod tests {
         assert_eq!(sum.surplus(), 0);
         sum.change(300, 400);
         assert_eq!(sum.surplus(), 200);
+        assert!(!sum.has_room_for(1));
         sum.change(500, 0);
-        assert_eq!(sum.surplus(), 0);
+        assert_eq!((sum.surplus(), sum.upper_half()), (0, 0));
+        assert!(sum.has_room_for(400) && !sum.has_room_for(401));
+        sum.change(400, 0);
+        assert!(sum.has_room_for(900), "it is the only one");
     }
 }

@@ -60,7 +60,12 @@ pub(crate) struct WorkerLimits {
 
 impl WorkerLimits {
     /// One of so many workers' share of what the settings allow.
-    pub(crate) fn share(common: &Common, connections: usize, workers: usize) -> Self {
+    pub(crate) fn share(
+        contract: ContractLimits,
+        common: &Common,
+        connections: usize,
+        workers: usize,
+    ) -> Self {
         Self {
             connections: (connections / workers).max(1),
             in_flight: (common.max_in_flight / workers).max(1),
@@ -70,7 +75,7 @@ impl WorkerLimits {
             crowded_idle: common.crowded_idle,
             request_deadline: common.request_deadline,
             send_deadline: common.send_deadline,
-            held: HeldLimits::share(workers),
+            held: HeldLimits::share(contract, workers),
             access: common.access,
         }
     }

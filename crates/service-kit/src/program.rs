@@ -229,7 +229,7 @@ async fn run<S: Service>(
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
-    let limits = WorkerLimits::share(&common, max_connections, workers.count);
+    let limits = WorkerLimits::share(S::LIMITS, &common, max_connections, workers.count);
     let spreads = spread::over(workers.count, limits.connections);
     let parts =
         listeners

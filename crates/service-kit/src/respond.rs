@@ -68,7 +68,7 @@ crate::labels! {
         MethodNotAllowed => "method_not_allowed",
         /// The request target is over the service's limit.
         TargetTooLong => "target_too_long",
-        /// Refused because too many requests are being worked on.
+        /// Refused because too many requests are being worked on, or too many replies wait.
         Shed => "shed",
         /// Not a request that can be read: answered 400, 414 or 431 by the protocol layer.
         BadHead => "bad_head",
@@ -183,6 +183,11 @@ impl Reply {
         let mut reply = Self::kit(outcome, StatusCode::SERVICE_UNAVAILABLE, line);
         reply.extra = Some(retry_soon());
         reply
+    }
+
+    /// Bytes of the body.
+    pub(crate) const fn length(&self) -> usize {
+        self.body.len()
     }
 
     pub(crate) const fn status(&self) -> StatusCode {

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use super::Worker;
 use crate::Service;
 use crate::connection::Activity;
+use crate::held::LARGE_REPLY;
 use crate::limits;
 use crate::metrics::Label;
 use crate::request::Request;
@@ -98,7 +99,10 @@ pub(super) async fn respond<S: Service>(
         activity: &activity,
     };
     activity.begin(record.started);
-    let reply = worker.reply(&head, &mut record).await;
+    let mut reply = worker.reply(&head, &mut record).await;
+    if reply.length() > LARGE_REPLY && !worker.open.has_room_for(reply.length()) {
+        reply = Reply::shed(KitOutcome::Shed, "too many replies wait to be taken\n");
+    }
     record.outcome = reply.outcome;
     activity.replied();
     let mut response = reply.into_response();

@@ -252,6 +252,39 @@ fn who_asks_for_much_and_never_reads_holds_little_and_nobody_up() {
 }
 
 #[test]
+fn large_replies_that_nobody_takes_are_refused_when_there_are_too_many() {
+    // The kernel takes less than half of 8 MB. 16 MiB may wait for it.
+    const HUGE: &str = "/big?kb=8000";
+    let service = start(&[("WORKERS", "1"), ("SEND_DEADLINE_MS", "600000")]);
+    let before = service.peak_memory();
+    let mut greedy: Vec<_> = (0..40)
+        .map(|_| {
+            let mut connection = service.connect();
+            connection.send(format!("GET {HUGE} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+            connection
+        })
+        .collect();
+    assert_eq!(service.get("/ok").status, 200);
+    let mut refused = 0;
+    for connection in &mut greedy {
+        let head = connection.head().unwrap();
+        if head.status == 503 {
+            assert_eq!(head.header("retry-after"), Some("1"));
+            refused += 1;
+        }
+    }
+    assert!((30..40).contains(&refused), "{refused} of 40");
+    // Those who never read make room for one who does, long before the send deadline.
+    wait_until("a large reply is made", || {
+        let answer = service.get(HUGE);
+        answer.status == 200 && answer.body.len() == 8_000_000
+    });
+    let grown = (service.peak_memory() - before) >> 20;
+    eprintln!("{grown} MiB for 40 replies of 8 MB, {refused} of them refused");
+    assert!(grown < 80, "{grown} MiB");
+}
+
+#[test]
 fn half_open_and_half_closed_connections_leave_nothing_behind() {
     let service = start(&[("WORKERS", "1")]);
     for number in 0..300 {
