@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,12 +13,19 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 use crate::held::{Held, HeldLimits};
 use crate::turnstile::{Seat, Turn, Turnstile};
 
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
+
+/// How long a client may go on sending after the last reply.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How much of that is read. What comes then waits in the kernel until the time is over.
+const FAREWELL_BYTES: usize = 1 << 20;
 
 /// How long a client may let a reply wait when others are refused for want of room.
 const LET_WAIT: Duration = Duration::from_secs(1);
@@ -57,6 +65,8 @@ pub(crate) struct Activity {
     last: Cell<Instant>,
     /// Whether bytes have come since, which are no whole head yet.
     is_reading: Cell<bool>,
+    /// Whether a request had a body, of which nothing was read.
+    has_body: Cell<bool>,
     /// What its read buffer takes, if that is more than usual.
     buffer: Cell<usize>,
     /// What is kept because the socket did not take all of it, and since when.
@@ -78,6 +88,7 @@ impl Activity {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
             is_reading: Cell::new(false),
+            has_body: Cell::new(false),
             buffer: Cell::new(0),
             unsent: Cell::new(0),
             unsent_since: Cell::new(Instant::now()),
@@ -95,6 +106,16 @@ impl Activity {
         self.stage.set(Stage::Working);
         self.last.set(now);
         self.is_reading.set(false);
+    }
+
+    /// The request in hand has a body.
+    pub(crate) fn has_body(&self) {
+        self.has_body.set(true);
+    }
+
+    /// Whether the client is not through with what it began to send.
+    fn has_more_to_say(&self) -> bool {
+        self.has_body.get() || self.is_reading.get()
     }
 
     /// The read buffer is larger than usual: this much of it was free. It takes no more than twice as
@@ -369,6 +390,9 @@ pub(crate) struct Watched {
     turnstile: Rc<Turnstile>,
     /// Whether the client was seen to have hung up.
     has_hung_up: bool,
+    /// Whether the client has said all it will say.
+    is_at_end: bool,
+    farewell: Option<Farewell>,
     /// The most room that the read buffer had.
     room: usize,
     /// What is kept because the socket did not take all of it.
@@ -382,6 +406,8 @@ impl Watched {
             activity,
             turnstile,
             has_hung_up: false,
+            is_at_end: false,
+            farewell: None,
             room: USUAL_ROOM,
             unsent: 0,
         }
@@ -395,6 +421,48 @@ impl Watched {
         if unsent != self.unsent {
             self.unsent = unsent;
             self.activity.left(unsent);
+        }
+    }
+}
+
+/// A client is heard out, so that it gets the last reply.
+#[derive(Debug)]
+struct Farewell {
+    until: Pin<Box<Sleep>>,
+    /// Bytes that are read yet.
+    bytes: usize,
+}
+
+impl Watched {
+    /// Reads on, to no purpose but one: the kernel resets a connection that is closed with something
+    /// unread, and the client may then lose the reply that tells it why. Ready when the client is through,
+    /// or its time is over. Most are through before this.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = [MaybeUninit::uninit(); 16 * 1024];
+        while self.farewell.as_ref().is_none_or(|one| one.bytes > 0) {
+            let mut buffer = ReadBuf::uninit(&mut discarded);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let farewell = self.farewell.get_or_insert_with(Farewell::new);
+                    farewell.bytes = farewell.bytes.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if self.farewell.is_some() || self.activity.has_more_to_say() => {
+                    break;
+                }
+                Poll::Pending => return Poll::Ready(()),
+            }
+        }
+        let farewell = self.farewell.get_or_insert_with(Farewell::new);
+        farewell.until.as_mut().poll(context)
+    }
+}
+
+impl Farewell {
+    fn new() -> Self {
+        Self {
+            until: Box::pin(tokio::time::sleep(FAREWELL)),
+            bytes: FAREWELL_BYTES,
         }
     }
 }
@@ -424,6 +492,8 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.remaining() < room {
             self.activity.is_reading.set(true);
+        } else if let Poll::Ready(Ok(())) = read {
+            self.is_at_end = true;
         }
         read
     }
@@ -468,7 +538,13 @@ impl AsyncWrite for Watched {
         if self.has_hung_up {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.farewell.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if self.is_at_end {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_farewell(context).map(Ok)
     }
 }
 

@@ -324,6 +324,16 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// The same connection, to write to from another thread.
+    ///
+    /// # Panics
+    ///
+    /// When there are no descriptors left.
+    pub fn sender(&self) -> TcpStream {
+        let stream = self.stream.get_ref();
+        stream.try_clone().expect("a descriptor")
+    }
+
     /// Shuts the writing side.
     ///
     /// # Panics

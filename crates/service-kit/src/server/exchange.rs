@@ -83,7 +83,7 @@ pub(super) async fn respond<S: Service>(
     request: http::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     // No route reads a body. Where one begins and ends is what request smuggling is about, so
-    // nothing behind one is read: the reply closes the connection.
+    // nothing behind one is taken for anything: the reply closes the connection.
     let (head, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let mut record = Record {
@@ -99,6 +99,9 @@ pub(super) async fn respond<S: Service>(
         activity: &activity,
     };
     activity.begin(record.started);
+    if has_body {
+        activity.has_body();
+    }
     let mut reply = worker.reply(&head, &mut record).await;
     if reply.length() > LARGE_REPLY && !worker.open.has_room_for(reply.length()) {
         reply = Reply::shed(KitOutcome::Shed, "too many replies wait to be taken\n");
