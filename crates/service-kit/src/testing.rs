@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use collector::{Behaviour, Collector, Span};
-pub use deploys::{DEPLOYS, Known, Report, SETTLE, deploys};
+pub use deploys::{DEPLOYS, Known, Report, Settling, deploys};
 pub use proxy::{Fault, Proxy};
 pub use rustix::process::Signal;
 
