@@ -41,6 +41,7 @@ struct Null {
 impl Service for Null {
     const NAME: &'static str = "null";
     const ABOUT: &'static str = "Answers with constants.";
+    const ALLOCATOR: &'static str = "mimalloc";
     const SETTINGS: &'static [&'static Setting] = &[];
     const LIMITS: ContractLimits = ContractLimits {
         target_bytes: 1024,

@@ -53,6 +53,8 @@ pub trait Service: Sized + 'static {
     const NAME: &'static str;
     /// What it does, in one sentence, for `--help`.
     const ABOUT: &'static str;
+    /// The program's allocator, as `/version` names it.
+    const ALLOCATOR: &'static str;
     /// Settings beside the common ones.
     const SETTINGS: &'static [&'static Setting];
     /// Limits of the contract.
