@@ -25,6 +25,8 @@ pub enum ContentType {
     Svg,
     /// The Prometheus text format.
     Metrics,
+    /// The `OpenMetrics` text format.
+    OpenMetrics,
 }
 
 impl ContentType {
@@ -36,6 +38,7 @@ impl ContentType {
             Self::Png => "image/png",
             Self::Svg => "image/svg+xml",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         })
     }
 }

@@ -71,6 +71,7 @@ impl<S: Service> Drop for Record<'_, S> {
             }
         }
         if let Some(span) = &mut self.span {
+            metrics.durations.exemplify(took, span.trace_id());
             span.ended(label());
         }
     }
