@@ -30,6 +30,10 @@ const FAREWELL_BYTES: usize = 1 << 20;
 /// How long a client may let a reply wait when others are refused for want of room.
 const LET_WAIT: Duration = Duration::from_secs(1);
 
+/// Requests that one client is answered, when it has sent them at once, before others are looked at. hyper
+/// comes back to it as often, but its task would go first some sixty times before anybody looks at sockets.
+const BURST: u32 = 16;
+
 /// Room that the read buffer of any connection may have: most heads take less. hyper begins with
 /// 8 KiB and doubles it.
 const USUAL_ROOM: usize = 16 * 1024;
@@ -65,6 +69,8 @@ pub(crate) struct Activity {
     last: Cell<Instant>,
     /// Whether bytes have come since, which are no whole head yet.
     is_reading: Cell<bool>,
+    /// Requests that came with the one that was last read.
+    burst: Cell<u32>,
     /// Whether a request had a body, of which nothing was read.
     has_body: Cell<bool>,
     /// What its read buffer takes, if that is more than usual.
@@ -88,6 +94,7 @@ impl Activity {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
             is_reading: Cell::new(false),
+            burst: Cell::new(0),
             has_body: Cell::new(false),
             buffer: Cell::new(0),
             unsent: Cell::new(0),
@@ -105,7 +112,18 @@ impl Activity {
     pub(crate) fn begin(&self, now: Instant) {
         self.stage.set(Stage::Working);
         self.last.set(now);
-        self.is_reading.set(false);
+        // It came alone, or as the first of several.
+        if self.is_reading.replace(false) {
+            self.burst.set(0);
+        }
+    }
+
+    /// Whether others are to go first: the client has sent many requests at once.
+    pub(crate) fn is_long_burst(&self) -> bool {
+        let burst = self.burst.get() + 1;
+        let is_long = burst > BURST;
+        self.burst.set(if is_long { 0 } else { burst });
+        is_long
     }
 
     /// The request in hand has a body.
@@ -417,10 +435,9 @@ impl Watched {
     /// until the last byte is taken.
     fn offered(&mut self, bytes: usize, written: &Poll<io::Result<usize>>) {
         let took_all = matches!(written, Poll::Ready(Ok(taken)) if *taken == bytes);
-        let unsent = if took_all { 0 } else { bytes.max(self.unsent) };
-        if unsent != self.unsent {
-            self.unsent = unsent;
-            self.activity.left(unsent);
+        if !took_all || self.unsent > 0 {
+            self.unsent = if took_all { 0 } else { bytes.max(self.unsent) };
+            self.activity.left(self.unsent);
         }
     }
 }
@@ -446,11 +463,10 @@ impl Watched {
                     let farewell = self.farewell.get_or_insert_with(Farewell::new);
                     farewell.bytes = farewell.bytes.saturating_sub(buffer.filled().len());
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending if self.farewell.is_some() || self.activity.has_more_to_say() => {
                     break;
                 }
-                Poll::Pending => return Poll::Ready(()),
+                Poll::Ready(_) | Poll::Pending => return Poll::Ready(()),
             }
         }
         let farewell = self.farewell.get_or_insert_with(Farewell::new);
@@ -492,7 +508,7 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.remaining() < room {
             self.activity.is_reading.set(true);
-        } else if let Poll::Ready(Ok(())) = read {
+        } else if read.is_ready() {
             self.is_at_end = true;
         }
         read
@@ -571,6 +587,25 @@ mod tests {
             connections.leave(number);
         }
         assert_eq!(connections.evict(Duration::ZERO), 1, "one at least");
+    }
+
+    #[test]
+    fn others_go_first_now_and_then_when_many_requests_come_at_once() {
+        let (_, one) = Connections::default().enter();
+        let come = || {
+            one.is_reading.set(true);
+            one.begin(Instant::now());
+            one.is_long_burst()
+        };
+        let come_with_it = || {
+            one.begin(Instant::now());
+            one.is_long_burst()
+        };
+        assert!(!come());
+        assert_eq!((0..40).filter(|_| come_with_it()).count(), 2);
+        assert!(!come());
+        assert!((0..15).all(|_| !come_with_it()), "most send fewer");
+        assert!((0..40).all(|_| !come()), "one after the other");
     }
 
     #[test]

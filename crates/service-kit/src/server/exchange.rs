@@ -103,6 +103,10 @@ pub(super) async fn respond<S: Service>(
     if has_body {
         activity.has_body();
     }
+    if activity.is_long_burst() {
+        // Until sockets have been looked at.
+        tokio::task::yield_now().await;
+    }
     let mut reply = worker.reply(&head, &mut record).await;
     if reply.length() > LARGE_REPLY && !worker.open.has_room_for(reply.length()) {
         reply = Reply::shed(KitOutcome::Shed, "too many replies wait to be taken\n");
