@@ -60,6 +60,7 @@ impl App {
 impl Service for App {
     const NAME: &'static str = "blockchain";
     const ABOUT: &'static str = "Checks a packed chain of blocks and mines one more.";
+    const ALLOCATOR: &'static str = "mimalloc";
     const SETTINGS: &'static [&'static Setting] = config::SETTINGS;
     const LIMITS: ContractLimits = ContractLimits {
         target_bytes: 65_000,

@@ -66,6 +66,7 @@ impl App {
 impl Service for App {
     const NAME: &'static str = "qrcode";
     const ABOUT: &'static str = "Encodes messages as masked symbols and finds them in noise.";
+    const ALLOCATOR: &'static str = "mimalloc";
     const SETTINGS: &'static [&'static Setting] = config::SETTINGS;
     const LIMITS: ContractLimits = ContractLimits {
         target_bytes: 16 * 1024,

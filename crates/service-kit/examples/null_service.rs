@@ -41,6 +41,7 @@ struct Null {
 impl Service for Null {
     const NAME: &'static str = "null";
     const ABOUT: &'static str = "Answers with constants.";
+    const ALLOCATOR: &'static str = "mimalloc";
     const SETTINGS: &'static [&'static Setting] = &[];
     const LIMITS: ContractLimits = ContractLimits {
         target_bytes: 1024,
@@ -99,17 +100,24 @@ impl Service for Null {
                 }
                 Reply::ok(Outcome::Ok, ContentType::Text, "spun")
             }
-            Route::Big => Reply::ok(Outcome::Ok, ContentType::Text, vec![b'x'; 100_000]),
+            Route::Big => {
+                let length = number(&request, "kb", 100) * 1000;
+                Reply::ok(Outcome::Ok, ContentType::Text, vec![b'x'; length])
+            }
         }
     }
 }
 
 /// How long a request wants to take.
 fn time(request: &Request<'_>) -> Duration {
-    let [millis] = request.query().first(["ms"]);
-    let millis = millis.and_then(|value| std::str::from_utf8(value.raw()).ok());
-    let millis = millis.and_then(|text| text.parse().ok()).unwrap_or(1000);
-    Duration::from_millis(millis)
+    Duration::from_millis(number(request, "ms", 1000) as u64)
+}
+
+/// A number that a request names.
+fn number(request: &Request<'_>, name: &str, usual: usize) -> usize {
+    let [value] = request.query().first([name]);
+    let text = value.and_then(|value| std::str::from_utf8(value.raw()).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 fn main() -> ExitCode {

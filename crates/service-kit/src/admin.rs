@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -100,7 +101,11 @@ impl Admin {
                 "/livez" => Reply::kit(KitOutcome::Probe, StatusCode::OK, "alive\n"),
                 "/metrics" => {
                     self.phase.update(&self.drain, &self.health);
-                    show(ContentType::Metrics, self.metrics.render())
+                    if takes_open_metrics(request) {
+                        show(ContentType::OpenMetrics, self.metrics.render_open())
+                    } else {
+                        show(ContentType::Metrics, self.metrics.render())
+                    }
                 }
                 "/version" => show(ContentType::Json, line(&self.facts.with(&self.version))),
                 _ => return self.readiness(uri.query()),
@@ -191,6 +196,15 @@ impl PhaseGauge {
         };
         self.0.enter(life.index());
     }
+}
+
+/// Whether a scraper knows the format that has exemplars. Those that do say so and prefer it.
+fn takes_open_metrics(request: &Request<Incoming>) -> bool {
+    let mut accepted = request.headers().get_all(ACCEPT).into_iter();
+    accepted.any(|value| {
+        let value = value.to_str().unwrap_or_default();
+        value.contains("application/openmetrics-text")
+    })
 }
 
 /// The level and for how long.

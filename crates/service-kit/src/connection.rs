@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,11 +13,30 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
+use crate::held::{Held, HeldLimits};
 use crate::turnstile::{Seat, Turn, Turnstile};
 
 /// How long the rest of a head may take when everything else is over.
 const HALF_HEAD: Duration = Duration::from_secs(1);
+
+/// How long a client may go on sending after the last reply.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How much of that is read. What comes then waits in the kernel until the time is over.
+const FAREWELL_BYTES: usize = 1 << 20;
+
+/// How long a client may let a reply wait when others are refused for want of room.
+const LET_WAIT: Duration = Duration::from_secs(1);
+
+/// Requests that one client is answered, when it has sent them at once, before others are looked at. hyper
+/// comes back to it as often, but its task would go first some sixty times before anybody looks at sockets.
+const BURST: u32 = 16;
+
+/// Room that the read buffer of any connection may have: most heads take less. hyper begins with
+/// 8 KiB and doubles it.
+const USUAL_ROOM: usize = 16 * 1024;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,28 +49,61 @@ enum Stage {
     Writing,
 }
 
+/// Why a connection is told to end. It holds as long as nothing has happened since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    /// It owed nothing. Its last head was complete then, and some of the next was there or not.
+    Idle(Instant, bool),
+    /// Replies wait for its client; the socket had taken all of them so often.
+    Stuck(u32),
+    /// A fault on purpose.
+    #[cfg(feature = "fault-injection")]
+    Cut,
+}
+
 /// One connection's state, shared by its task and its socket.
 #[derive(Debug)]
 pub(crate) struct Activity {
     stage: Cell<Stage>,
     /// When it was accepted, or its last head was complete.
     last: Cell<Instant>,
+    /// Whether bytes have come since, which are no whole head yet.
+    is_reading: Cell<bool>,
+    /// Requests that came with the one that was last read.
+    burst: Cell<u32>,
+    /// Whether a request had a body, of which nothing was read.
+    has_body: Cell<bool>,
+    /// What its read buffer takes, if that is more than usual.
+    buffer: Cell<usize>,
+    /// What is kept because the socket did not take all of it, and since when.
+    unsent: Cell<usize>,
+    unsent_since: Cell<Instant>,
+    held: Rc<Held>,
     /// How often the socket took all there was of replies.
     flushes: Cell<u32>,
     /// Only the sweep's: replies wait for the socket since then, which had flushed so often.
     waiting: Cell<Option<(u32, Instant)>>,
-    evicted: Notify,
+    notice: Cell<Option<Notice>>,
+    told: Notify,
     seat: Rc<Seat>,
 }
 
 impl Activity {
-    fn new() -> Self {
+    fn new(held: Rc<Held>) -> Self {
         Self {
             stage: Cell::new(Stage::Awaiting),
             last: Cell::new(Instant::now()),
+            is_reading: Cell::new(false),
+            burst: Cell::new(0),
+            has_body: Cell::new(false),
+            buffer: Cell::new(0),
+            unsent: Cell::new(0),
+            unsent_since: Cell::new(Instant::now()),
+            held,
             flushes: Cell::new(0),
             waiting: Cell::new(None),
-            evicted: Notify::new(),
+            notice: Cell::new(None),
+            told: Notify::new(),
             seat: Rc::default(),
         }
     }
@@ -59,6 +112,54 @@ impl Activity {
     pub(crate) fn begin(&self, now: Instant) {
         self.stage.set(Stage::Working);
         self.last.set(now);
+        // It came alone, or as the first of several.
+        if self.is_reading.replace(false) {
+            self.burst.set(0);
+        }
+    }
+
+    /// Whether others are to go first: the client has sent many requests at once.
+    pub(crate) fn is_long_burst(&self) -> bool {
+        let burst = self.burst.get() + 1;
+        let is_long = burst > BURST;
+        self.burst.set(if is_long { 0 } else { burst });
+        is_long
+    }
+
+    /// The request in hand has a body.
+    pub(crate) fn has_body(&self) {
+        self.has_body.set(true);
+    }
+
+    /// Whether the client is not through with what it began to send.
+    fn has_more_to_say(&self) -> bool {
+        self.has_body.get() || self.is_reading.get()
+    }
+
+    /// The read buffer is larger than usual: this much of it was free. It takes no more than twice as
+    /// much, because a vector at least doubles when it grows.
+    #[cold]
+    fn grew(&self, room: usize) {
+        let now = room.saturating_mul(2);
+        let heads = &self.held.heads;
+        heads.change(self.buffer.replace(now), now);
+        if heads.surplus() > 0 {
+            self.held.complain();
+        }
+    }
+
+    /// The socket has taken what it can of replies, and so much is kept for it.
+    #[cold]
+    fn left(&self, unsent: usize) {
+        let before = self.unsent.replace(unsent);
+        if before == 0 {
+            self.unsent_since.set(Instant::now());
+        }
+        let replies = &self.held.replies;
+        replies.change(before, unsent);
+        if unsent > before && replies.surplus() > 0 {
+            self.held.complain();
+        }
     }
 
     /// The reply is made.
@@ -102,12 +203,40 @@ impl Activity {
     /// Ends the connection as it is.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn cut(&self) {
-        self.evicted.notify_one();
+        self.tell(Notice::Cut);
     }
 
-    /// Waits until the connection is told to make room for others.
+    fn idle(&self) -> Notice {
+        Notice::Idle(self.last.get(), self.is_reading.get())
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.notice.set(Some(notice));
+        self.told.notify_one();
+    }
+
+    /// Whether what it was told holds still.
+    fn is_due(&self) -> bool {
+        match self.notice.get() {
+            None => false,
+            Some(notice @ Notice::Idle(..)) => self.idles() && notice == self.idle(),
+            Some(Notice::Stuck(flushes)) => {
+                self.stage.get() == Stage::Writing && self.flushes.get() == flushes
+            }
+            #[cfg(feature = "fault-injection")]
+            Some(Notice::Cut) => true,
+        }
+    }
+
+    /// Waits until the connection is to make room for others. Between the moment that it is told so
+    /// and the moment that its task runs, a request may have come: who has one in hand stays.
     pub(crate) async fn evicted(&self) {
-        self.evicted.notified().await;
+        loop {
+            self.told.notified().await;
+            if self.is_due() {
+                return;
+            }
+        }
     }
 
     /// Waits, once the connection is to end with its next reply, until there is none to wait for:
@@ -122,19 +251,35 @@ impl Activity {
     }
 }
 
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.held.heads.change(self.buffer.get(), 0);
+        self.held.replies.change(self.unsent.get(), 0);
+    }
+}
+
 /// The connections of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
+    held: Rc<Held>,
     next: Cell<u64>,
     open: RefCell<HashMap<u64, Rc<Activity>>>,
 }
 
 impl Connections {
+    /// None yet.
+    pub(crate) fn new(limits: HeldLimits) -> Self {
+        Self {
+            held: Rc::new(Held::new(limits)),
+            ..Self::default()
+        }
+    }
+
     /// Notes a new one.
     pub(crate) fn enter(&self) -> (u64, Rc<Activity>) {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let activity = Rc::new(Activity::new());
+        let activity = Rc::new(Activity::new(Rc::clone(&self.held)));
         self.open.borrow_mut().insert(number, Rc::clone(&activity));
         (number, activity)
     }
@@ -160,9 +305,86 @@ impl Connections {
         idlers.sort_by_key(|one| one.last.get());
         idlers.truncate((open.len() / 8).max(1));
         for one in &idlers {
-            one.evicted.notify_one();
+            one.tell(one.idle());
         }
         idlers.len()
+    }
+
+    /// Waits until more is held than may be.
+    pub(crate) async fn crowded(&self) {
+        self.held.crowded().await;
+    }
+
+    /// Whether a reply of this size may wait for its client. If not, those make room whose clients have
+    /// let theirs wait for long.
+    pub(crate) fn has_room_for(&self, reply: usize) -> bool {
+        let has_room = self.held.replies.has_room_for(reply);
+        if !has_room {
+            self.held.complain();
+        }
+        has_room
+    }
+
+    /// Tells so many to close that no more is held than may be. Gives their number.
+    pub(crate) fn relieve(&self) -> usize {
+        self.relieve_heads() + self.relieve_replies(LET_WAIT)
+    }
+
+    /// Of those with replies that wait the oldest: those for over `long` as far as more than half the limit
+    /// is taken, others as far as more than the limit is.
+    fn relieve_replies(&self, long: Duration) -> usize {
+        let replies = &self.held.replies;
+        let (mut surplus, mut upper_half) = (replies.surplus(), replies.upper_half());
+        if upper_half == 0 {
+            return 0;
+        }
+        let open = self.open.borrow();
+        let waiting = open.values();
+        let waiting =
+            waiting.filter(|one| one.unsent.get() > 0 && one.stage.get() == Stage::Writing);
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|one| (!one.is_due(), one.unsent_since.get()));
+        let mut count = 0;
+        for one in waiting {
+            let is_old = one.unsent_since.get().elapsed() >= long;
+            if surplus == 0 && (upper_half == 0 || !is_old) {
+                break;
+            }
+            surplus = surplus.saturating_sub(one.unsent.get());
+            upper_half = upper_half.saturating_sub(one.unsent.get());
+            if !one.is_due() {
+                one.tell(Notice::Stuck(one.flushes.get()));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Of those with large read buffers that owe nothing the ones that wait for the rest of a head, then
+    /// those that idle, the oldest first.
+    fn relieve_heads(&self) -> usize {
+        let mut surplus = self.held.heads.surplus();
+        if surplus == 0 {
+            return 0;
+        }
+        let open = self.open.borrow();
+        let large = open.values();
+        let large = large.filter(|one| one.buffer.get() > 0 && one.idles());
+        let mut large: Vec<_> = large.collect();
+        // Those that were told and have not gone yet count before all others.
+        large.sort_by_key(|one| (!one.is_due(), !one.is_reading.get(), one.last.get()));
+        let mut count = 0;
+        for one in large {
+            if surplus == 0 {
+                break;
+            }
+            surplus = surplus.saturating_sub(one.buffer.get());
+            if !one.is_due() {
+                one.tell(one.idle());
+                count += 1;
+            }
+        }
+        count
     }
 
     /// Tells those to close whose clients have left replies waiting for `limit`, however little they
@@ -171,7 +393,9 @@ impl Connections {
         let now = Instant::now();
         let open = self.open.borrow();
         let stuck = open.values().filter(|one| one.is_stuck(now, limit));
-        stuck.inspect(|one| one.evicted.notify_one()).count()
+        stuck
+            .inspect(|one| one.tell(Notice::Stuck(one.flushes.get())))
+            .count()
     }
 }
 
@@ -184,6 +408,13 @@ pub(crate) struct Watched {
     turnstile: Rc<Turnstile>,
     /// Whether the client was seen to have hung up.
     has_hung_up: bool,
+    /// Whether the client has said all it will say.
+    is_at_end: bool,
+    farewell: Option<Farewell>,
+    /// The most room that the read buffer had.
+    room: usize,
+    /// What is kept because the socket did not take all of it.
+    unsent: usize,
 }
 
 impl Watched {
@@ -193,6 +424,61 @@ impl Watched {
             activity,
             turnstile,
             has_hung_up: false,
+            is_at_end: false,
+            farewell: None,
+            room: USUAL_ROOM,
+            unsent: 0,
+        }
+    }
+
+    /// Notes whether the socket took so many bytes. hyper offers all that it has, and keeps all of it
+    /// until the last byte is taken.
+    fn offered(&mut self, bytes: usize, written: &Poll<io::Result<usize>>) {
+        let took_all = matches!(written, Poll::Ready(Ok(taken)) if *taken == bytes);
+        if !took_all || self.unsent > 0 {
+            self.unsent = if took_all { 0 } else { bytes.max(self.unsent) };
+            self.activity.left(self.unsent);
+        }
+    }
+}
+
+/// A client is heard out, so that it gets the last reply.
+#[derive(Debug)]
+struct Farewell {
+    until: Pin<Box<Sleep>>,
+    /// Bytes that are read yet.
+    bytes: usize,
+}
+
+impl Watched {
+    /// Reads on, to no purpose but one: the kernel resets a connection that is closed with something
+    /// unread, and the client may then lose the reply that tells it why. Ready when the client is through,
+    /// or its time is over. Most are through before this.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut discarded = [MaybeUninit::uninit(); 16 * 1024];
+        while self.farewell.as_ref().is_none_or(|one| one.bytes > 0) {
+            let mut buffer = ReadBuf::uninit(&mut discarded);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let farewell = self.farewell.get_or_insert_with(Farewell::new);
+                    farewell.bytes = farewell.bytes.saturating_sub(buffer.filled().len());
+                }
+                Poll::Pending if self.farewell.is_some() || self.activity.has_more_to_say() => {
+                    break;
+                }
+                Poll::Ready(_) | Poll::Pending => return Poll::Ready(()),
+            }
+        }
+        let farewell = self.farewell.get_or_insert_with(Farewell::new);
+        farewell.until.as_mut().poll(context)
+    }
+}
+
+impl Farewell {
+    fn new() -> Self {
+        Self {
+            until: Box::pin(tokio::time::sleep(FAREWELL)),
+            bytes: FAREWELL_BYTES,
         }
     }
 }
@@ -214,7 +500,18 @@ impl AsyncRead for Watched {
                 }
             }
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let room = buffer.remaining();
+        if room > self.room {
+            self.room = room;
+            self.activity.grew(room);
+        }
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.remaining() < room {
+            self.activity.is_reading.set(true);
+        } else if read.is_ready() {
+            self.is_at_end = true;
+        }
+        read
     }
 }
 
@@ -224,7 +521,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.offered(bytes.len(), &written);
+        written
     }
 
     fn poll_write_vectored(
@@ -232,7 +531,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.offered(slices.iter().map(|slice| slice.len()).sum(), &written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -253,12 +554,21 @@ impl AsyncWrite for Watched {
         if self.has_hung_up {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.farewell.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if self.is_at_end {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_farewell(context).map(Ok)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -277,6 +587,95 @@ mod tests {
             connections.leave(number);
         }
         assert_eq!(connections.evict(Duration::ZERO), 1, "one at least");
+    }
+
+    #[test]
+    fn others_go_first_now_and_then_when_many_requests_come_at_once() {
+        let (_, one) = Connections::default().enter();
+        let come = || {
+            one.is_reading.set(true);
+            one.begin(Instant::now());
+            one.is_long_burst()
+        };
+        let come_with_it = || {
+            one.begin(Instant::now());
+            one.is_long_burst()
+        };
+        assert!(!come());
+        assert_eq!((0..40).filter(|_| come_with_it()).count(), 2);
+        assert!(!come());
+        assert!((0..15).all(|_| !come_with_it()), "most send fewer");
+        assert!((0..40).all(|_| !come()), "one after the other");
+    }
+
+    #[test]
+    fn large_heads_make_room_when_there_are_too_many_the_oldest_half_ones_first() {
+        let connections = Connections::default();
+        let limit = 24 << 20;
+        let large = |room: usize| {
+            let (_, one) = connections.enter();
+            one.grew(room);
+            one
+        };
+        let busy = large(limit / 16);
+        busy.begin(Instant::now());
+        let idle = large(limit / 16);
+        let half: Vec<_> = (0..6).map(|_| large(limit / 16)).collect();
+        for one in &half {
+            one.is_reading.set(true);
+        }
+        let (_, small) = connections.enter();
+        small.is_reading.set(true);
+        assert_eq!(connections.relieve(), 0, "just what may be");
+        half[0].last.set(Instant::now());
+        half[5].grew(limit / 16 + 1);
+        assert_eq!(connections.relieve(), 2);
+        assert!(half[1].is_due() && half[2].is_due());
+        assert_eq!(connections.relieve(), 0, "they are on their way out");
+        for one in &half[1..] {
+            one.begin(Instant::now());
+        }
+        assert_eq!(connections.relieve(), 2);
+        assert!(half[0].is_due() && idle.is_due(), "work is not cut");
+        assert!(!small.is_due() && !busy.is_due());
+    }
+
+    #[test]
+    fn replies_that_wait_make_room_when_there_are_too_many_the_oldest_first() {
+        let connections = Connections::default();
+        let limit = 16 << 20;
+        let waiting = |unsent: usize| {
+            let (_, one) = connections.enter();
+            one.begin(Instant::now());
+            one.replied();
+            one.left(unsent);
+            one
+        };
+        let all: Vec<_> = (0..8).map(|_| waiting(limit / 8)).collect();
+        assert_eq!(connections.relieve(), 0, "just what may be");
+        assert!(!connections.has_room_for(1));
+        all[0].left(limit / 16);
+        assert!(connections.has_room_for(limit / 16));
+        // As long as there is no more, only those make room that have waited for long.
+        assert_eq!(connections.relieve_replies(Duration::ZERO), 4);
+        assert!(all[..4].iter().all(|one| one.is_due()));
+        assert_eq!(connections.relieve_replies(Duration::ZERO), 0);
+        for one in &all[..4] {
+            one.left(0);
+            one.flushed();
+            assert!(!one.is_due());
+        }
+        all[5].begin(Instant::now());
+        all[7].left(limit * 5 / 8 + 1);
+        assert_eq!(connections.relieve(), 2);
+        assert!(all[4].is_due() && all[6].is_due());
+        assert!(!all[7].is_due(), "no more than needed");
+        drop(all);
+        assert!(!connections.has_room_for(limit));
+        for number in 0..8 {
+            connections.leave(number);
+        }
+        assert!(connections.has_room_for(limit));
     }
 
     #[test]
@@ -303,9 +702,45 @@ mod tests {
         assert_eq!(connections.sweep(Duration::ZERO), 0, "it idles");
     }
 
+    #[test]
+    fn who_was_told_to_make_room_and_has_begun_a_request_since_is_not_cut() {
+        let connections = Connections::default();
+        let (_, one) = connections.enter();
+        let mut evicted = pin!(one.evicted());
+        let mut is_cut = || {
+            let mut context = Context::from_waker(Waker::noop());
+            evicted.as_mut().poll(&mut context).is_ready()
+        };
+        let work = || {
+            one.begin(Instant::now());
+            one.replied();
+        };
+        assert!(!is_cut());
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        one.begin(Instant::now());
+        assert!(!is_cut(), "a request is in hand");
+        assert_eq!(connections.evict(Duration::ZERO), 0);
+        one.replied();
+        one.flushed();
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        work();
+        one.flushed();
+        assert!(!is_cut(), "it has answered one since");
+        // The same of replies that went out after all.
+        work();
+        connections.sweep(Duration::ZERO);
+        assert_eq!(connections.sweep(Duration::ZERO), 1);
+        one.flushed();
+        work();
+        assert!(!is_cut());
+        one.flushed();
+        assert_eq!(connections.evict(Duration::ZERO), 1);
+        assert!(is_cut());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn half_a_head_is_not_waited_for_but_a_reply_is() {
-        let activity = Activity::new();
+        let activity = Activity::new(Rc::default());
         let started = tokio::time::Instant::now();
         activity.abandoned().await;
         assert_eq!(started.elapsed(), HALF_HEAD);

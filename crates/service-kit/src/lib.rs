@@ -16,6 +16,7 @@ pub mod drain;
 #[cfg(feature = "fault-injection")]
 mod faults;
 pub mod health;
+mod held;
 mod lag;
 pub mod limits;
 mod listener;
@@ -52,6 +53,8 @@ pub trait Service: Sized + 'static {
     const NAME: &'static str;
     /// What it does, in one sentence, for `--help`.
     const ABOUT: &'static str;
+    /// The program's allocator, as `/version` names it.
+    const ALLOCATOR: &'static str;
     /// Settings beside the common ones.
     const SETTINGS: &'static [&'static Setting];
     /// Limits of the contract.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use crate::access;
+use crate::held::HeldLimits;
 use crate::metrics::WorkerGauge;
 use crate::settings::Common;
 
@@ -25,7 +26,8 @@ pub struct ContractLimits {
 }
 
 /// Room for header fields beside the target; a longer head is answered 431. So is a target that
-/// fills this room too, because it must be read to its end to be told from header fields.
+/// fills this room too, because it must be read to its end to be told from header fields. What all
+/// connections together may take of it is [`HeldLimits`]'s.
 pub(crate) const HEADER_BYTES: usize = 128 * 1024;
 
 /// How long a caller will wait for its reply, in milliseconds.
@@ -52,12 +54,18 @@ pub(crate) struct WorkerLimits {
     pub(crate) crowded_idle: Duration,
     pub(crate) request_deadline: Duration,
     pub(crate) send_deadline: Duration,
+    pub(crate) held: HeldLimits,
     pub(crate) access: access::Settings,
 }
 
 impl WorkerLimits {
     /// One of so many workers' share of what the settings allow.
-    pub(crate) fn share(common: &Common, connections: usize, workers: usize) -> Self {
+    pub(crate) fn share(
+        contract: ContractLimits,
+        common: &Common,
+        connections: usize,
+        workers: usize,
+    ) -> Self {
         Self {
             connections: (connections / workers).max(1),
             in_flight: (common.max_in_flight / workers).max(1),
@@ -67,6 +75,7 @@ impl WorkerLimits {
             crowded_idle: common.crowded_idle,
             request_deadline: common.request_deadline,
             send_deadline: common.send_deadline,
+            held: HeldLimits::share(contract, workers),
             access: common.access,
         }
     }

@@ -6,15 +6,17 @@
 //! and is seen by nobody outside this module.
 
 mod family;
+mod open;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Desc;
 use prometheus::{Encoder as _, TextEncoder};
 
 use family::{Family, Kind};
+use open::Exemplars;
 
 /// A closed set of label values.
 pub trait Label: Copy {
@@ -126,6 +128,8 @@ pub struct Metrics {
     registry: prometheus::Registry,
     service: &'static str,
     workers: usize,
+    /// Of each histogram, by its whole name.
+    exemplars: Arc<Mutex<Vec<(String, Exemplars)>>>,
 }
 
 impl Metrics {
@@ -134,6 +138,7 @@ impl Metrics {
             registry: prometheus::Registry::new(),
             service,
             workers,
+            exemplars: Arc::default(),
         }
     }
 
@@ -198,7 +203,14 @@ impl Metrics {
             kind: Kind::Durations,
             shards: shards.clone(),
         });
-        Durations(shards)
+        let exemplars = Exemplars::default();
+        let name = format!("{}_{name}", self.service);
+        let mut all = self
+            .exemplars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push((name, exemplars.clone()));
+        Durations(shards, exemplars)
     }
 
     /// A gauge `<service>_<name>` of constant value 1 whose labels carry facts.
@@ -221,6 +233,16 @@ impl Metrics {
             tracing::error!(%error, "cannot render the metrics");
         }
         text
+    }
+
+    /// The same in the `OpenMetrics` text format, with exemplars.
+    pub(crate) fn render_open(&self) -> Vec<u8> {
+        let text = String::from_utf8(self.render()).unwrap_or_default();
+        let exemplars = self
+            .exemplars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        open::from_text(&text, &exemplars).into_bytes()
     }
 
     fn shards(&self, cells: usize) -> Vec<Cells> {
@@ -312,27 +334,37 @@ impl State {
 
 /// A histogram of durations, to be taken apart into one handle for each worker.
 #[derive(Clone, Debug)]
-pub struct Durations(Vec<Cells>);
+pub struct Durations(Vec<Cells>, Exemplars);
 
 impl Durations {
     /// The handle of one worker.
     pub fn worker(&self, worker: usize) -> WorkerDurations {
-        WorkerDurations(self.0.get(worker).cloned().unwrap_or_else(|| Cells::new(0)))
+        let cells = self.0.get(worker).cloned().unwrap_or_else(|| Cells::new(0));
+        WorkerDurations(cells, self.1.clone())
     }
 }
 
 /// One worker's durations.
 #[derive(Clone, Debug)]
-pub struct WorkerDurations(Cells);
+pub struct WorkerDurations(Cells, Exemplars);
 
 impl WorkerDurations {
     /// Counts one duration.
     pub fn observe(&self, duration: Duration) {
-        let bucket = BUCKET_BOUNDS.partition_point(|bound| *bound < duration);
-        self.0.add(bucket, 1);
+        self.0.add(bucket(duration), 1);
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.0.add(BUCKET_BOUNDS.len() + 1, nanos);
     }
+
+    /// Names a trace as an example of those that took so long. It was counted already.
+    pub(crate) fn exemplify(&self, duration: Duration, trace_id: u128) {
+        self.1.note(bucket(duration), duration, trace_id);
+    }
+}
+
+/// The first bucket that holds a duration.
+fn bucket(duration: Duration) -> usize {
+    BUCKET_BOUNDS.partition_point(|bound| *bound < duration)
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ async fn run<S: Service>(
     let max_connections = connection_cap(common.max_connections);
 
     let metrics = Metrics::new(S::NAME, workers.count);
-    let build = BuildFacts::here();
+    let build = BuildFacts::of::<S>();
     metrics.facts("build_info", "What is running.", &build.labels());
     let health = Health::default();
     let drain = Drain::new();
@@ -229,7 +229,7 @@ async fn run<S: Service>(
     };
     let admin_task = tokio::spawn(admin::serve(TcpListener::from_std(admin_listener)?, admin));
 
-    let limits = WorkerLimits::share(&common, max_connections, workers.count);
+    let limits = WorkerLimits::share(S::LIMITS, &common, max_connections, workers.count);
     let spreads = spread::over(workers.count, limits.connections);
     let parts =
         listeners
@@ -252,6 +252,10 @@ async fn run<S: Service>(
     tracing::info!(
         service = S::NAME,
         version = build.version,
+        commit = build.commit,
+        target_cpu = build.target_cpu,
+        allocator = build.allocator,
+        features = build.features,
         %listen_addr,
         %admin_addr,
         workers = workers.count,
@@ -296,6 +300,9 @@ fn version<S: Service>(
         "version": build.version,
         "commit": build.commit,
         "target": build.target,
+        "target_cpu": build.target_cpu,
+        "allocator": build.allocator,
+        "features": build.features,
         "workers": workers,
         "listen_addr": listen_addr.to_string(),
         "admin_addr": admin_addr.to_string(),
@@ -383,28 +390,45 @@ fn connection_cap(wanted: usize) -> usize {
     wanted.min(room).max(1)
 }
 
+/// Features of this build, in a fixed order.
+const FEATURES: &[(&str, bool)] = &[
+    ("fault-injection", cfg!(feature = "fault-injection")),
+    ("test-util", cfg!(feature = "test-util")),
+];
+
 /// What was built.
 struct BuildFacts {
     version: &'static str,
     commit: &'static str,
     target: String,
+    target_cpu: &'static str,
+    allocator: &'static str,
+    features: String,
 }
 
 impl BuildFacts {
-    fn here() -> Self {
+    fn of<S: Service>() -> Self {
+        let features = FEATURES.iter().filter(|(_, is_on)| *is_on);
+        let features: Vec<_> = features.map(|(name, _)| *name).collect();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             // Set by the image build; a plain cargo build does not know.
             commit: option_env!("GIT_COMMIT").unwrap_or("unknown"),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            target_cpu: env!("TRIPOD_TARGET_CPU"),
+            allocator: S::ALLOCATOR,
+            features: features.join(","),
         }
     }
 
-    fn labels(&self) -> [(&str, &str); 3] {
+    fn labels(&self) -> [(&str, &str); 6] {
         [
             ("version", self.version),
             ("commit", self.commit),
             ("target", &self.target),
+            ("target_cpu", self.target_cpu),
+            ("allocator", self.allocator),
+            ("features", &self.features),
         ]
     }
 }

@@ -25,6 +25,8 @@ pub enum ContentType {
     Svg,
     /// The Prometheus text format.
     Metrics,
+    /// The `OpenMetrics` text format.
+    OpenMetrics,
 }
 
 impl ContentType {
@@ -36,6 +38,7 @@ impl ContentType {
             Self::Png => "image/png",
             Self::Svg => "image/svg+xml",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         })
     }
 }
@@ -68,7 +71,7 @@ crate::labels! {
         MethodNotAllowed => "method_not_allowed",
         /// The request target is over the service's limit.
         TargetTooLong => "target_too_long",
-        /// Refused because too many requests are being worked on.
+        /// Refused because too many requests are being worked on, or too many replies wait.
         Shed => "shed",
         /// Not a request that can be read: answered 400, 414 or 431 by the protocol layer.
         BadHead => "bad_head",
@@ -183,6 +186,15 @@ impl Reply {
         let mut reply = Self::kit(outcome, StatusCode::SERVICE_UNAVAILABLE, line);
         reply.extra = Some(retry_soon());
         reply
+    }
+
+    /// Bytes of the body.
+    pub(crate) const fn length(&self) -> usize {
+        self.body.len()
+    }
+
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {

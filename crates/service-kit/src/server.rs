@@ -95,7 +95,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
             limits.in_flight,
             parts.metrics.in_flight.worker(parts.index),
         ),
-        open: Connections::default(),
+        open: Connections::new(limits.held),
         drain: drain.clone(),
         health: parts.health,
         metrics: parts.metrics.worker(parts.index),
@@ -107,6 +107,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
     let mut spread = parts.spread;
     let slots = Arc::clone(spread.slots());
     let sweeper = tokio::task::spawn_local(Rc::clone(&worker).end_slow_readers());
+    let reliever = tokio::task::spawn_local(Rc::clone(&worker).hold_no_more_than_allowed());
     loop {
         let accepted = async {
             let slot = worker.place(&slots).await?;
@@ -154,6 +155,7 @@ pub(crate) async fn run<S: Service>(app: S, parts: WorkerParts) -> std::io::Resu
         }
     }
     sweeper.abort();
+    reliever.abort();
     Ok(())
 }
 
@@ -268,6 +270,17 @@ impl<S: Service> Worker<S> {
             let evicted = self.open.evict(self.limits.crowded_idle);
             if evicted > 0 {
                 tracing::debug!(evicted, "too many connections: idle ones make room");
+            }
+        }
+    }
+
+    /// Closes connections for which too much is held, as soon as that is so.
+    async fn hold_no_more_than_allowed(self: Rc<Self>) {
+        loop {
+            self.open.crowded().await;
+            let ended = self.open.relieve();
+            if ended > 0 {
+                tracing::debug!(ended, "too much is held for clients: some make room");
             }
         }
     }

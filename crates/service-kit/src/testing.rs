@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use collector::{Behaviour, Collector, Span};
-pub use deploys::{DEPLOYS, Known, Report, SETTLE, deploys};
+pub use deploys::{DEPLOYS, Known, Report, Settling, deploys};
 pub use proxy::{Fault, Proxy};
 pub use rustix::process::Signal;
 
@@ -134,6 +134,20 @@ impl Running {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
             .unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
+    }
+
+    /// The most memory that it has had so far, in bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the process has gone.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+        let kib: u64 = kib.and_then(|kib| kib.trim().parse().ok()).expect("KiB");
+        kib * 1024
     }
 
     /// Sends a signal.
@@ -308,6 +322,16 @@ impl Connection {
     /// When the peer has gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+
+    /// The same connection, to write to from another thread.
+    ///
+    /// # Panics
+    ///
+    /// When there are no descriptors left.
+    pub fn sender(&self) -> TcpStream {
+        let stream = self.stream.get_ref();
+        stream.try_clone().expect("a descriptor")
     }
 
     /// Shuts the writing side.

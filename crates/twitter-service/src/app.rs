@@ -111,6 +111,7 @@ impl App {
 impl Service for App {
     const NAME: &'static str = "twitter";
     const ABOUT: &'static str = "Recommends a user's contacts, ranked, from one table.";
+    const ALLOCATOR: &'static str = "mimalloc";
     const SETTINGS: &'static [&'static Setting] = config::SETTINGS;
     const LIMITS: ContractLimits = ContractLimits {
         target_bytes: 16 * 1024,

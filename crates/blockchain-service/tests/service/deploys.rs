@@ -1,6 +1,6 @@
 //! Deploys lose nothing.
 
-use service_kit::testing::{self, Known, SETTLE};
+use service_kit::testing::{self, Known, Settling};
 
 use crate::chain::requests;
 use crate::start;
@@ -19,7 +19,10 @@ fn deploys_lose_no_request() {
         })
         .collect();
     drop(connection);
-    let report = testing::deploys(5, &known, || start(&[SETTLE, ("WORKERS", "2")]));
-    eprintln!("blockchain: {report:?}");
-    assert!(report.answered >= 500, "{report:?}");
+    for (handovers, settling) in [(5, Settling::Signal), (1, Settling::Time)] {
+        let report = testing::deploys(handovers, &known, settling, |settle| {
+            start(&[settle, ("WORKERS", "2")])
+        });
+        assert!(report.answered >= handovers * 100, "{report:?}");
+    }
 }

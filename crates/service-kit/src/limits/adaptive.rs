@@ -12,6 +12,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+
 use crate::metrics::WorkerGauge;
 
 /// The shortest time between two changes.
@@ -160,9 +162,12 @@ pub(crate) struct Waiting<'a>(&'a Adaptive);
 
 impl Waiting<'_> {
     /// The request got its reply. `took` counts from its head, less what the worker itself was late:
-    /// that is no matter of how many wait for something else.
-    pub(crate) fn answered(self, took: Duration, now: Instant) {
-        self.0.sample(took, now);
+    /// that is no matter of how many wait for something else. What failed tells nothing: one that is
+    /// refused at once would be taken for an undisturbed one, and all that succeed for a queue.
+    pub(crate) fn answered(self, status: StatusCode, took: Duration, now: Instant) {
+        if !status.is_server_error() {
+            self.0.sample(took, now);
+        }
     }
 }
 
@@ -224,7 +229,7 @@ mod tests {
                         && let Some((began, _, waiting)) = place.take()
                     {
                         let took = *clock - began;
-                        waiting.answered(took, *clock);
+                        waiting.answered(StatusCode::OK, took, *clock);
                         if step + 1000 >= millis {
                             answered += 1;
                             longest = longest.max(took);
@@ -310,9 +315,34 @@ mod tests {
             clock += MS;
             let waiting = limit.enter().unwrap();
             let took = if round % 10 == 0 { MS } else { MS * 90 };
-            waiting.answered(took, clock);
+            waiting.answered(StatusCode::OK, took, clock);
         }
         assert_eq!(limit.limit.get(), 4096);
+    }
+
+    #[test]
+    fn quick_failures_are_not_taken_for_undisturbed_requests() {
+        let mut clock = Instant::now();
+        let limit = limit(16, 4096, clock);
+        let wait = |status, took, clock: &mut Instant| {
+            *clock += MS;
+            // Many wait at a time, so that none of it counts as undisturbed.
+            let others: Vec<_> = (0..100).map(|_| limit.enter()).collect();
+            let waiting = limit.enter().unwrap();
+            waiting.answered(status, took, *clock);
+            drop(others);
+        };
+        for failure in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY] {
+            for _ in 0..2000 {
+                wait(failure, Duration::ZERO, &mut clock);
+            }
+            assert_eq!(limit.limit.get(), 4096);
+            assert_eq!(limit.baseline.get(), None);
+        }
+        for _ in 0..2000 {
+            wait(StatusCode::OK, MS * 80, &mut clock);
+        }
+        assert_eq!(limit.limit.get(), 4096, "80 ms is what it takes");
     }
 
     #[test]
@@ -322,7 +352,7 @@ mod tests {
         for round in 1..1000 {
             clock += MS * 10;
             let waiting = limit.enter().unwrap();
-            waiting.answered(MS * round.min(900), clock);
+            waiting.answered(StatusCode::OK, MS * round.min(900), clock);
         }
         assert_eq!(limit.limit.get(), 64);
     }

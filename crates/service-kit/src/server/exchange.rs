@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use super::Worker;
 use crate::Service;
 use crate::connection::Activity;
+use crate::held::LARGE_REPLY;
 use crate::limits;
 use crate::metrics::Label;
 use crate::request::Request;
@@ -70,6 +71,7 @@ impl<S: Service> Drop for Record<'_, S> {
             }
         }
         if let Some(span) = &mut self.span {
+            metrics.durations.exemplify(took, span.trace_id());
             span.ended(label());
         }
     }
@@ -82,7 +84,7 @@ pub(super) async fn respond<S: Service>(
     request: http::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     // No route reads a body. Where one begins and ends is what request smuggling is about, so
-    // nothing behind one is read: the reply closes the connection.
+    // nothing behind one is taken for anything: the reply closes the connection.
     let (head, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     let mut record = Record {
@@ -98,7 +100,17 @@ pub(super) async fn respond<S: Service>(
         activity: &activity,
     };
     activity.begin(record.started);
-    let reply = worker.reply(&head, &mut record).await;
+    if has_body {
+        activity.has_body();
+    }
+    if activity.is_long_burst() {
+        // Until sockets have been looked at.
+        tokio::task::yield_now().await;
+    }
+    let mut reply = worker.reply(&head, &mut record).await;
+    if reply.length() > LARGE_REPLY && !worker.open.has_room_for(reply.length()) {
+        reply = Reply::shed(KitOutcome::Shed, "too many replies wait to be taken\n");
+    }
     record.outcome = reply.outcome;
     activity.replied();
     let mut response = reply.into_response();
@@ -187,7 +199,7 @@ impl<S: Service> Worker<S> {
         // It came to the worker at least twice: with its head and with what it waited for.
         let late = self.turnstile.late() * 2;
         let took = now.saturating_duration_since(started);
-        waiting.answered(took.saturating_sub(late), now);
+        waiting.answered(reply.status(), took.saturating_sub(late), now);
         reply
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing_subscriber::Registry;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::reload::{Handle, Layer};
 
 /// Changes the level for a time. Clones change the same one.
@@ -25,7 +25,7 @@ struct Inner {
 impl LevelSwitch {
     /// A filter for the level, and what changes it.
     pub(crate) fn new(level: Targets) -> (Layer<Targets, Registry>, Self) {
-        let (layer, handle) = Layer::new(level.clone());
+        let (layer, handle) = Layer::new(with_changes(level.clone()));
         let inner = Inner {
             handle,
             shown: Mutex::new(level.to_string()),
@@ -40,8 +40,9 @@ impl LevelSwitch {
         self.lock().clone()
     }
 
-    /// Puts a level in force for so long; then the one of the settings is again. The change is logged
-    /// when both levels are known to pass it on. Must be called inside a runtime.
+    /// Puts a level in force for so long; then the one of the settings is again. Both changes are logged
+    /// whatever the levels are: who reads the log later must know why lines begin and end. Must be called
+    /// inside a runtime.
     pub(crate) fn set_for(&self, level: Targets, time: Duration) {
         let change = self.0.changes.fetch_add(1, Ordering::SeqCst) + 1;
         let name = level.to_string();
@@ -60,7 +61,7 @@ impl LevelSwitch {
     fn put(&self, level: Targets) {
         let name = level.to_string();
         // Fails only when there is no subscriber any more.
-        if self.0.handle.reload(level).is_ok() {
+        if self.0.handle.reload(with_changes(level)).is_ok() {
             *self.lock() = name;
         }
     }
@@ -70,12 +71,30 @@ impl LevelSwitch {
     }
 }
 
+/// A level that passes on what is said here.
+fn with_changes(level: Targets) -> Targets {
+    level.with_target(module_path!(), LevelFilter::WARN)
+}
+
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn level(text: &str) -> Targets {
         text.parse().expect("a level")
+    }
+
+    #[test]
+    fn changes_are_logged_at_any_level_and_nothing_else() {
+        for quiet in ["off", "error", "off,service_kit=error"] {
+            let filter = with_changes(level(quiet));
+            assert!(filter.would_enable(module_path!(), &Level::WARN), "{quiet}");
+            assert!(!filter.would_enable("service_kit::program", &Level::WARN));
+        }
+        let filter = with_changes(level("debug"));
+        assert!(filter.would_enable("service_kit::program", &Level::DEBUG));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,11 +19,9 @@ const PACE: Duration = Duration::from_millis(20);
 const BETWEEN: u64 = 100;
 /// How often the targets' readiness is looked at, as a load balancer does, only faster.
 const LOOK: Duration = Duration::from_millis(25);
-/// A setting for instances that are to be replaced: they settle until a second signal, which is sent when
-/// the look-out has seen that they are unready, so that no time-out of a busy machine decides.
-pub const SETTLE: (&str, &str) = ("SETTLE_MS", "3600000");
 /// How long a client may take from seeing that its connection is open to having sent its request. One
-/// that was held up for longer, and lost its connection, has met the end of an idle connection.
+/// that was held up for longer, and lost its connection, has met the end of an idle connection: an
+/// excuse that a test on a busy machine needs, and a long run must do without.
 const HELD_UP: Duration = Duration::from_millis(100);
 
 /// A request and the whole body of its only right reply.
@@ -38,6 +36,36 @@ pub struct Report {
     pub answered: u64,
     /// Connections that clients opened.
     pub connections: u64,
+    /// Requests that were lost because this machine held their client up.
+    pub held_up: u64,
+}
+
+/// How an instance that is to be replaced gets from settling to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settling {
+    /// By a second signal, which is sent when the look-out has seen that it is unready, so that no
+    /// time-out of a busy machine decides.
+    Signal,
+    /// By itself, when its time is over: much longer than a busy machine keeps the look-out from looking.
+    Time,
+}
+
+impl Settling {
+    const fn setting(self) -> (&'static str, &'static str) {
+        let settle = match self {
+            Self::Signal => "3600000",
+            Self::Time => "2500",
+        };
+        ("SETTLE_MS", settle)
+    }
+}
+
+/// What clients count.
+#[derive(Debug, Default)]
+struct Counts {
+    answered: AtomicU64,
+    connections: AtomicU64,
+    held_up: AtomicU64,
 }
 
 /// The instances that new connections go to, and whether they are ready.
@@ -89,18 +117,25 @@ impl Targets {
 }
 
 /// Replaces instances under load, as often as [`DEPLOYS`] says or else `handovers` times. Each stop
-/// comes at a moment of its own.
+/// comes at a moment of its own. Instances are started with a setting more.
 ///
 /// # Panics
 ///
 /// When a request gets no reply, or a wrong one, or an instance does not end well.
-pub fn deploys(handovers: u64, known: &[Known], start: impl Fn() -> Running) -> Report {
+pub fn deploys(
+    handovers: u64,
+    known: &[Known],
+    settling: Settling,
+    start: impl Fn((&'static str, &'static str)) -> Running,
+) -> Report {
+    let start = || start(settling.setting());
     assert!(!known.is_empty(), "requests to ask");
     let asked_for = std::env::var(DEPLOYS).ok();
+    let is_long = asked_for.is_some();
     let handovers = asked_for.map_or(handovers, |text| text.parse().expect("a number of runs"));
     let targets = Targets::default();
     let over = AtomicBool::new(false);
-    let (answered, connections) = (AtomicU64::new(0), AtomicU64::new(0));
+    let counts = Counts::default();
     std::thread::scope(|scope| {
         let mut old = start();
         old.wait_ready();
@@ -115,9 +150,8 @@ pub fn deploys(handovers: u64, known: &[Known], start: impl Fn() -> Running) -> 
         let end = End(&over);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (targets, over) = (&targets, &over);
-                let (answered, connections) = (&answered, &connections);
-                scope.spawn(move || ask(client, known, targets, over, answered, connections))
+                let (targets, over, counts) = (&targets, &over, &counts);
+                scope.spawn(move || ask(client, known, targets, over, counts))
             })
             .collect();
         for number in 0..handovers {
@@ -127,16 +161,18 @@ pub fn deploys(handovers: u64, known: &[Known], start: impl Fn() -> Running) -> 
             wait_until("the successor is seen", || {
                 targets.is_ready(new.listen_addr)
             });
-            let so_far = answered.load(Ordering::SeqCst);
+            let so_far = counts.answered.load(Ordering::SeqCst);
             wait_until("the load goes on", || {
-                answered.load(Ordering::SeqCst) >= so_far + BETWEEN
+                counts.answered.load(Ordering::SeqCst) >= so_far + BETWEEN
             });
             // A moment that has nothing to do with the pace of the requests.
             let moment = Duration::from_micros(number.wrapping_mul(7_919) % 60_000);
             std::thread::park_timeout(moment);
             old.signal(Signal::TERM);
             wait_until("the stop is seen", || !targets.is_ready(old.listen_addr));
-            old.signal(Signal::TERM);
+            if settling == Settling::Signal {
+                old.signal(Signal::TERM);
+            }
             assert_eq!(old.wait().code(), Some(0), "handover {number}");
             targets.write().retain(|(addr, _)| *addr != old.listen_addr);
             old = new;
@@ -148,11 +184,18 @@ pub fn deploys(handovers: u64, known: &[Known], start: impl Fn() -> Running) -> 
         }
         assert_eq!(old.get("/readyz").status, 200);
     });
-    Report {
+    let report = Report {
         handovers,
-        answered: answered.into_inner(),
-        connections: connections.into_inner(),
-    }
+        answered: counts.answered.into_inner(),
+        connections: counts.connections.into_inner(),
+        held_up: counts.held_up.into_inner(),
+    };
+    eprintln!("{settling:?}: {report:?}");
+    assert!(
+        !is_long || report.held_up == 0,
+        "lost by clients that were held up: {report:?}"
+    );
+    report
 }
 
 /// Says that it is over when it is dropped.
@@ -165,14 +208,7 @@ impl Drop for End<'_> {
 }
 
 /// One client: asks when a request is due, whatever became of the one before.
-fn ask(
-    client: usize,
-    known: &[Known],
-    targets: &Targets,
-    over: &AtomicBool,
-    answered: &AtomicU64,
-    connections: &AtomicU64,
-) {
+fn ask(client: usize, known: &[Known], targets: &Targets, over: &AtomicBool, counts: &Counts) {
     let mut connection: Option<Connection> = None;
     let mut due = Instant::now();
     let mut number = client;
@@ -186,7 +222,7 @@ fn ask(
         let (mut kept, is_kept) = match connection.take() {
             Some(kept) if kept.is_quiet() => (kept, true),
             _ => {
-                connections.fetch_add(1, Ordering::SeqCst);
+                counts.connections.fetch_add(1, Ordering::SeqCst);
                 (targets.connect(number), false)
             }
         };
@@ -195,12 +231,15 @@ fn ask(
         let held_up = looked.elapsed() > HELD_UP;
         let answer = match sent.and_then(|()| kept.reply()) {
             Ok(answer) => answer,
-            Err(_) if is_kept && held_up => continue,
+            Err(_) if is_kept && held_up => {
+                counts.held_up.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
             Err(error) => panic!("{target}: {error}"),
         };
         assert_eq!(answer.status, 200, "{target}");
         assert_eq!(answer.body, *body, "{target}");
-        answered.fetch_add(1, Ordering::SeqCst);
+        counts.answered.fetch_add(1, Ordering::SeqCst);
         number += CLIENTS + 1;
         if answer.header("connection") != Some("close") {
             connection = Some(kept);

@@ -108,6 +108,10 @@ impl Span {
         context::traceparent(self.part.trace_id, self.part.span_id)
     }
 
+    pub(crate) const fn trace_id(&self) -> u128 {
+        self.part.trace_id
+    }
+
     /// What puts the trace's id into log lines.
     pub(crate) fn log(&self) -> &tracing::Span {
         &self.log

@@ -251,6 +251,20 @@ fn the_admin_port_tells_what_runs() {
         serde_json::from_slice(&service.admin("/version").body).unwrap();
     assert_eq!(version["listen_addr"], service.listen_addr.to_string());
     assert_eq!(version["admin_addr"], service.admin_addr.to_string());
+    assert_eq!(version["allocator"], "mimalloc");
+    assert_eq!(version["features"], "fault-injection,test-util");
+    assert!(
+        !version["target_cpu"]
+            .as_str()
+            .unwrap_or_default()
+            .is_empty()
+    );
+    let log = service.log();
+    let started = log.iter().find(|line| line.contains("\"listening\""));
+    let started: serde_json::Value = serde_json::from_str(started.unwrap()).unwrap();
+    for fact in ["version", "commit", "target_cpu", "allocator", "features"] {
+        assert_eq!(started[fact], version[fact], "{fact}");
+    }
     service.get("/ok");
     let metrics = service.admin("/metrics");
     assert_eq!(
@@ -258,6 +272,7 @@ fn the_admin_port_tells_what_runs() {
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
     assert!(metrics.text().contains("null_build_info{"));
+    assert!(metrics.text().contains("allocator=\"mimalloc\""));
     assert!(service.metric("null_requests_total{outcome=\"ok\"}") > 0.5);
     assert!(service.metric("null_request_duration_seconds_count") > 0.5);
     assert_eq!(service.admin("/nowhere").status, 404);

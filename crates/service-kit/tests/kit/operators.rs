@@ -86,6 +86,20 @@ fn a_storm_of_errors_is_no_storm_of_lines() {
 }
 
 #[test]
+fn a_change_of_the_log_level_is_logged_also_where_nothing_else_is() {
+    // But for the line that says where it listens.
+    let service = start(&[("LOG_LEVEL", "off,service_kit::program=info")]);
+    let mut connection = Connection::open(service.admin_addr);
+    connection
+        .send(b"PUT /log-level?level=error HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(connection.reply().expect("a whole reply").status, 200);
+    wait_until("it is logged", || {
+        let log = service.log();
+        log.iter().any(|line| line.contains("log level changed"))
+    });
+}
+
+#[test]
 fn the_log_level_changes_on_the_admin_port_for_a_while() {
     let service = start(&[]);
     let put = |query: &str| {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Scope;
+use std::time::{Duration, Instant};
 
 use service_kit::testing::{Connection, Running, wait_until};
 
@@ -136,11 +137,15 @@ fn the_admin_port_answers_while_all_workers_are_at_work() {
     wait_until("the worker is at work", || {
         let mut probe = service.connect();
         probe.send(b"GET /ok HTTP/1.1\r\nHost: test\r\n\r\n");
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
         probe.is_quiet()
     });
+    // 100 ms are promised, and held to by `cargo xtask torture overload`; a test must bear a busy machine.
     for target in ["/livez", "/readyz", "/metrics", "/version", "/log-level"] {
+        let asked = Instant::now();
         assert_eq!(service.admin(target).status, 200, "{target}");
+        let took = asked.elapsed();
+        assert!(took < Duration::from_secs(2), "{target}: {took:?}");
     }
     assert!(busy.is_quiet(), "the worker is at it still");
 }

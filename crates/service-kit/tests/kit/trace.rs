@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use service_kit::testing::{Answer, Behaviour, Collector, Running, Signal, wait_until};
+use service_kit::testing::{Answer, Behaviour, Collector, Connection, Running, Signal, wait_until};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{command, start};
@@ -52,6 +52,44 @@ fn a_caller_who_traces_is_followed_though_we_sample_none() {
     assert_eq!(span.resource("service.name"), "null-service");
     assert!(!span.everything().contains("secret"), "{span:?}");
     wait_until("the span is counted", || spans(&service, "exported") > 0.5);
+}
+
+#[test]
+fn a_scraper_that_knows_exemplars_gets_the_trace_of_a_request() {
+    let collector = Collector::start(Behaviour::Takes);
+    let service = traced(&collector, "0");
+    assert_eq!(service.get("/ok").status, 200);
+    let scrape = |accept: &str| {
+        let mut connection = Connection::open(service.admin_addr);
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n");
+        connection.send(request.as_bytes());
+        connection.reply().expect("a whole reply")
+    };
+    // As Prometheus asks.
+    let open =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let untraced = scrape(open);
+    assert!(!untraced.text().contains("trace_id"));
+    assert_eq!(
+        untraced.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(untraced.text().ends_with("\n# EOF\n"));
+    assert_eq!(get(&service, "/ok", &traceparent("01")).status, 200);
+    let traced = scrape(open).text();
+    let mut lines = traced.lines();
+    let line = lines.find(|line| line.contains(&format!(" # {{trace_id=\"{TRACE}\"}} ")));
+    let line = line.unwrap_or_else(|| panic!("no exemplar in\n{traced}"));
+    assert!(
+        line.starts_with("null_request_duration_seconds_bucket{"),
+        "{line}"
+    );
+    let text = scrape("text/plain;version=0.0.4");
+    assert!(!text.text().contains("trace_id"));
+    assert_eq!(
+        text.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Deploys lose nothing.
 
-use service_kit::testing::{self, Known, SETTLE};
+use service_kit::testing::{self, Known, Settling};
 
 use crate::contacts::targets;
 use crate::start;
@@ -14,7 +14,10 @@ fn deploys_lose_no_request() {
         .into_iter()
         .map(|(target, reply)| (target, reply.into_bytes()))
         .collect();
-    let report = testing::deploys(5, &known, || start(&database, &[SETTLE, ("WORKERS", "2")]));
-    eprintln!("twitter: {report:?}");
-    assert!(report.answered >= 500, "{report:?}");
+    for (handovers, settling) in [(5, Settling::Signal), (1, Settling::Time)] {
+        let report = testing::deploys(handovers, &known, settling, |settle| {
+            start(&database, &[settle, ("WORKERS", "2")])
+        });
+        assert!(report.answered >= handovers * 100, "{report:?}");
+    }
 }

@@ -42,6 +42,8 @@ const WEB_TIER_BUSY: f64 = 0.3;
 const ADMIN_LIMIT_MS: f64 = 100.0;
 /// How late a refusal may be.
 const REFUSAL_LIMIT_MS: f64 = 50.0;
+/// What a service may take at most: the limit of the charts where it is lowest.
+const MEMORY_LIMIT_MB: f64 = 192.0;
 /// When latency is as before after the load went back.
 const RECOVERY: u64 = 2;
 /// Database of the twitter service.
@@ -209,12 +211,14 @@ impl Torture {
         // The time within which all is to be well again is not looked at.
         let after = tested.storm(quiet).await?;
         show(&points);
+        let peak_mb = tested.server.peak_mb()?;
         console::say(&format!(
-            "quiet p99 {:.1} ms before, {:.1} ms {RECOVERY} s after the storm; at most {:.0} MiB",
-            before.p99_ms,
-            after.p99_ms,
-            tested.server.peak_mb()?,
+            "quiet p99 {:.1} ms before, {:.1} ms {RECOVERY} s after the storm; at most {peak_mb:.0} MiB",
+            before.p99_ms, after.p99_ms,
         ));
+        self.check(peak_mb <= MEMORY_LIMIT_MB, || {
+            format!("{}: {peak_mb:.0} MiB", subject.name())
+        });
         self.judge_refusals(subject, &tested.refusals_ms());
         self.check(after.p99_ms <= before.p99_ms * 2.0 + 10.0, || {
             let name = subject.name();
