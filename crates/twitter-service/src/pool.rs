@@ -47,7 +47,7 @@ impl<D: Driver> managed::Manager for Manager<D> {
         // Boxed: it is rare, and would make what is kept for every query four times as large.
         let connection = Box::pin(self.driver.connect()).await;
         let connection = connection.map_err(|error| match error {
-            StoreError::Failed(why) => StoreError::NoConnection(why),
+            StoreError::Broken(why) | StoreError::Failed(why) => StoreError::NoConnection(why),
             other => other,
         })?;
         let now = Instant::now();
@@ -121,8 +121,9 @@ async fn ask<D: Driver>(
     let is_reused = Object::metrics(&object).recycle_count > 0;
     match ask_on(pool, object, wanted, deadline).await {
         // It broke while it idled, as when the database was restarted, and so did all that idle. The
-        // query only reads, so asking twice does no harm.
-        Err(StoreError::Failed(_)) if is_reused => {
+        // query only reads, so asking twice does no harm. What the database says about the query it
+        // would say again.
+        Err(StoreError::Broken(_)) if is_reused => {
             pool.retain(|_, _| false);
             ask_on(pool, get(pool).await?, wanted, deadline).await
         }
@@ -183,12 +184,13 @@ mod tests {
 
     use super::*;
 
-    /// Counts what happens; a query for user 1 never ends, one for user 2 fails, user 4 has a pack in
-    /// two parts.
+    /// Counts what happens; a query for user 1 never ends, one for user 2 breaks the connection, one
+    /// for user 5 is refused by the database, user 4 has a pack in two parts.
     #[derive(Clone, Debug, Default)]
     struct Fake {
         connected: Arc<AtomicUsize>,
         pinged: Arc<AtomicUsize>,
+        refused: Arc<AtomicUsize>,
     }
 
     /// As much of a pack as joining its parts looks at: version and length.
@@ -216,7 +218,11 @@ mod tests {
         async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
             match wanted {
                 Wanted::FirstParts([1]) => std::future::pending().await,
-                Wanted::FirstParts([2]) => Err(StoreError::Failed("no".into())),
+                Wanted::FirstParts([2]) => Err(StoreError::Broken("gone".into())),
+                Wanted::FirstParts([5]) => {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    Err(StoreError::Failed("no".into()))
+                }
                 Wanted::FirstParts([4, 6]) => {
                     let mut found = Found::default();
                     found.push(4, 0, &large()[..MAX_PART_BYTES]);
@@ -288,7 +294,7 @@ mod tests {
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
-            "after an error, which one that was used before is forgiven once"
+            "after it broke, which one that was used before is forgiven once"
         );
         let slow = Deadlines {
             query: Duration::from_mins(1),
@@ -306,6 +312,22 @@ mod tests {
             5,
             "after being dropped"
         );
+    }
+
+    #[tokio::test]
+    async fn an_error_that_the_database_reports_costs_neither_a_second_query_nor_the_pool() {
+        let fake = Fake::default();
+        let pool = new(fake.clone(), 4, DEADLINES);
+        let connections = [pool.get().await, pool.get().await, pool.get().await];
+        drop(connections);
+        assert_eq!(pool.status().available, 3);
+        let error = ask(&pool, 5).await.expect_err("it is refused");
+        assert_eq!(error, StoreError::Failed("no".into()));
+        assert_eq!(fake.refused.load(Ordering::Relaxed), 1);
+        assert_eq!(fake.connected.load(Ordering::Relaxed), 3);
+        assert!(ask(&pool, 3).await.is_ok());
+        assert!(ask(&pool, 2).await.is_err());
+        assert_eq!(pool.status().size, 1, "all that idled may be broken");
     }
 
     #[tokio::test]

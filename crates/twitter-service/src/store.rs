@@ -131,7 +131,10 @@ pub(crate) enum StoreError {
     /// A new connection was refused: nobody listens, too many connections, a wrong password.
     #[error("{0}")]
     NoConnection(Arc<str>),
-    /// A connection broke, or the database reports an error.
+    /// A connection broke or talks nonsense, or the database says that it ends it.
+    #[error("{0}")]
+    Broken(Arc<str>),
+    /// The database reports an error, and the connection goes on.
     #[error("{0}")]
     Failed(Arc<str>),
     /// The database has no such table.
@@ -182,7 +185,7 @@ impl StoreError {
             Self::Busy => StoreErrorKind::Busy,
             Self::Timeout => StoreErrorKind::Timeout,
             Self::Sick => StoreErrorKind::Sick,
-            Self::NoConnection(_) | Self::Failed(_) => StoreErrorKind::Failed,
+            Self::NoConnection(_) | Self::Broken(_) | Self::Failed(_) => StoreErrorKind::Failed,
             Self::NoTable | Self::NoMeta | Self::Meta(_) | Self::Version { .. } => {
                 StoreErrorKind::Table
             }
@@ -190,14 +193,15 @@ impl StoreError {
         }
     }
 
-    /// The one line that a person needs, from what sqlx says. `is_no_table` knows how this kind of
-    /// database says that.
+    /// The one line that a person needs, from what sqlx says. `meaning` knows how this kind of
+    /// database says what.
     fn of_sqlx(
         address: &Address,
         error: &sqlx::Error,
-        is_no_table: fn(&dyn DatabaseError) -> bool,
+        meaning: fn(&dyn DatabaseError) -> Meaning,
     ) -> Self {
-        if error.as_database_error().is_some_and(is_no_table) {
+        let reported = error.as_database_error().map(meaning);
+        if reported == Some(Meaning::NoTable) {
             return Self::NoTable;
         }
         let text = match error {
@@ -206,8 +210,31 @@ impl StoreError {
             sqlx::Error::Tls(error) => format!("no TLS with the database: {error}"),
             other => other.to_string(),
         };
-        Self::Failed(format!("{address}: {}", text.replace('\n', " ")).into())
+        let line = format!("{address}: {}", text.replace('\n', " ")).into();
+        let is_broken = matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        );
+        if is_broken || reported == Some(Meaning::Ends) {
+            Self::Broken(line)
+        } else {
+            Self::Failed(line)
+        }
     }
+}
+
+/// What an error that the database reports is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// There is no such table.
+    NoTable,
+    /// The connection: the database is being stopped, or somebody has ended it.
+    Ends,
+    /// The statement.
+    Other,
 }
 
 /// The table's description, through one connection.

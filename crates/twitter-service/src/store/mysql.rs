@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, Found, StoreError, Wanted, gather, options};
+use super::{Driver, Found, Meaning, StoreError, Wanted, gather, options};
 
 /// More than the statements there are: an eviction would send a command without a reply, which
 /// this version of sqlx follows with a stall of 40 ms (it does not set TCP_NODELAY).
@@ -17,6 +17,11 @@ const STATEMENTS: usize = 32;
 
 /// The server's number for a table that does not exist.
 const NO_SUCH_TABLE: u16 = 1146;
+
+/// The servers' numbers for a connection that somebody has ended or that idled for too long: of
+/// MariaDB, then of MySQL. That the server is being stopped and other ends are of class 08 of the
+/// standard's states.
+const ENDS: [u16; 3] = [1927, 3169, 4031];
 
 /// How long a host that refused or did not answer comes last, when there are others.
 const AVOIDED: Duration = Duration::from_secs(5);
@@ -86,13 +91,22 @@ impl Host {
 }
 
 fn error_of(address: &Address, error: &sqlx::Error) -> StoreError {
-    StoreError::of_sqlx(address, error, is_no_table)
+    StoreError::of_sqlx(address, error, meaning)
 }
 
-fn is_no_table(error: &dyn DatabaseError) -> bool {
-    error
+fn meaning(error: &dyn DatabaseError) -> Meaning {
+    let number = error
         .try_downcast_ref::<MySqlDatabaseError>()
-        .is_some_and(|error| error.number() == NO_SUCH_TABLE)
+        .map(MySqlDatabaseError::number);
+    if number == Some(NO_SUCH_TABLE) {
+        Meaning::NoTable
+    } else if number.is_some_and(|number| ENDS.contains(&number))
+        || error.code().is_some_and(|state| state.starts_with("08"))
+    {
+        Meaning::Ends
+    } else {
+        Meaning::Other
+    }
 }
 
 /// A connection that knows whose it is, for messages.
