@@ -5,6 +5,9 @@
 //! timer: alone, a look-up is asked for at once; the busier the database, the more share a query. A
 //! second round trip, parse and plan for each of them is what this saves, on both sides.
 //!
+//! A pack that has more than its first part is asked for once more as a whole, in a query of its own:
+//! the others of its query have their answers by then, and it has its own deadlines.
+//!
 //! Two connections keep a worker busy; the further ones that it may have are opened only while whole
 //! queries wait, as they do where the database is far away.
 //!
@@ -42,6 +45,9 @@ struct Shared<D: Driver> {
     deadlines: Deadlines,
     /// In the order of arrival. As long as the requests in hand at most, which the kit limits.
     waiting: RefCell<VecDeque<Waiting>>,
+    /// Those whose first part came and is not all, since then. As many as have left the queue and
+    /// have no answer, at most.
+    in_parts: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after those that wait for too long.
     is_swept: Cell<bool>,
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
@@ -66,6 +72,7 @@ impl<D: Driver> Batches<D> {
                 keys_per_query,
                 deadlines,
                 waiting: RefCell::default(),
+                in_parts: RefCell::default(),
                 is_swept: Cell::new(false),
                 runners: Cell::new(0),
                 breaker: Breaker::default(),
@@ -87,46 +94,11 @@ impl<D: Driver> Batches<D> {
             since,
             reply,
         });
-        self.start(admission);
-        self.sweep();
+        self.shared.start(admission);
+        self.shared.sweep();
         // No timer for each: the sweep ends the wait for a connection, and each query has its own
         // deadline. Without an answer the task that had it was ended, as at the end of the worker.
         answer.await.unwrap_or(Err(StoreError::Timeout))
-    }
-
-    /// Starts the task that refuses those who wait for too long, where none runs.
-    fn sweep(&self) {
-        if self.shared.is_swept.replace(true) {
-            return;
-        }
-        let shared = Rc::clone(&self.shared);
-        // It sleeps before it looks. A queue is mostly empty a moment after somebody joined it, and to
-        // end then would be to start anew with nearly every look-up.
-        let mut end = Instant::now() + shared.deadlines.wait;
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep_until(end).await;
-                shared.refuse_late(Instant::now());
-                let Some(since) = shared.oldest() else { break };
-                end = since + shared.deadlines.wait;
-            }
-            shared.is_swept.set(false);
-        });
-    }
-
-    /// Starts another task for the queue where one more is of use.
-    fn start(&self, admission: Admission) {
-        let shared = &self.shared;
-        let runners = shared.runners.get();
-        let is_behind = shared.waiting.borrow().len() > QUERIES_BEHIND * shared.keys_per_query;
-        let may_have = shared.pool.status().max_size;
-        // The tasks there are may hang with a database that is back by now.
-        let is_probe = admission == Admission::Probe;
-        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind || is_probe) {
-            shared.runners.set(runners + 1);
-            let running = Running(Rc::clone(shared));
-            tokio::task::spawn_local(async move { running.0.run().await });
-        }
     }
 }
 
@@ -141,13 +113,56 @@ impl<D: Driver> Drop for Running<D> {
 }
 
 impl<D: Driver> Shared<D> {
-    /// Empties the queue.
-    async fn run(&self) {
+    /// Starts another task for the queues where one more is of use.
+    fn start(self: &Rc<Self>, admission: Admission) {
+        let runners = self.runners.get();
+        let is_behind = self.waiting.borrow().len() > QUERIES_BEHIND * self.keys_per_query
+            || self.in_parts.borrow().len() > 1;
+        let may_have = self.pool.status().max_size;
+        // The tasks there are may hang with a database that is back by now.
+        let is_probe = admission == Admission::Probe;
+        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind || is_probe) {
+            self.runners.set(runners + 1);
+            let running = Running(Rc::clone(self));
+            tokio::task::spawn_local(async move { running.0.run().await });
+        }
+    }
+
+    /// Starts the task that refuses those who wait for too long, where none runs.
+    fn sweep(self: &Rc<Self>) {
+        if self.is_swept.replace(true) {
+            return;
+        }
+        let shared = Rc::clone(self);
+        // It sleeps before it looks. A queue is mostly empty a moment after somebody joined it, and to
+        // end then would be to start anew with nearly every look-up.
+        let mut end = Instant::now() + shared.deadlines.wait;
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep_until(end).await;
+                shared.refuse_late(Instant::now());
+                let Some(since) = shared.oldest() else { break };
+                end = since + shared.deadlines.wait;
+            }
+            shared.is_swept.set(false);
+        });
+    }
+
+    /// Empties the queues, of which neither waits for all of the other.
+    async fn run(self: &Rc<Self>) {
         let mut batch = Vec::with_capacity(self.keys_per_query);
         let mut keys = Vec::with_capacity(self.keys_per_query);
         loop {
+            let in_parts = self.take_in_parts();
+            let was_in_parts = in_parts.is_some();
+            if let Some(waiting) = in_parts {
+                self.ask_for_all(waiting).await;
+            }
             self.take(&mut batch, &mut keys);
             if batch.is_empty() {
+                if was_in_parts {
+                    continue;
+                }
                 return;
             }
             let found = pool::rows(&self.pool, Wanted::FirstParts(&keys), self.deadlines).await;
@@ -161,7 +176,8 @@ impl<D: Driver> Shared<D> {
             // Who gave up in the meantime does not hear the answer.
             match found {
                 Ok(mut found) => batch.drain(..).for_each(|waiting: Waiting| {
-                    let _ = waiting.reply.send(found.take(waiting.user_id));
+                    let rows = found.take(waiting.user_id);
+                    self.answer(waiting, rows);
                 }),
                 Err(error) => batch.drain(..).for_each(|waiting| {
                     let _ = waiting.reply.send(Err(error.clone()));
@@ -170,16 +186,59 @@ impl<D: Driver> Shared<D> {
         }
     }
 
+    /// Hands rows out, unless the pack has more parts than the first.
+    fn answer(self: &Rc<Self>, waiting: Waiting, rows: Result<Rows, StoreError>) {
+        if rows.as_ref().is_ok_and(Rows::has_more) {
+            let since = Instant::now();
+            let waiting = Waiting { since, ..waiting };
+            self.in_parts.borrow_mut().push_back(waiting);
+            self.start(Admission::Usual);
+            self.sweep();
+        } else {
+            let _ = waiting.reply.send(rows);
+        }
+    }
+
+    /// The next one whose pack has several parts; who has gone is left out.
+    fn take_in_parts(&self) -> Option<Waiting> {
+        let mut in_parts = self.in_parts.borrow_mut();
+        loop {
+            let next = in_parts.pop_front()?;
+            if !next.reply.is_closed() {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Asks for all parts of a pack. Parts of two times do not fit together, so the first is among
+    /// them.
+    async fn ask_for_all(&self, waiting: Waiting) {
+        let wanted = Wanted::All(waiting.user_id);
+        let found = pool::rows(&self.pool, wanted, self.deadlines).await;
+        let error = found.as_ref().err();
+        // The database has just answered; that a long pack takes too long is no sign of sickness.
+        if error != Some(&StoreError::Timeout) {
+            self.judge(error);
+        }
+        let rows = found.and_then(|mut found| found.take(waiting.user_id));
+        let _ = waiting.reply.send(rows);
+    }
+
     /// When the one that has waited for longest came.
     fn oldest(&self) -> Option<Instant> {
-        self.waiting.borrow().front().map(|waiting| waiting.since)
+        let queues = [&self.waiting, &self.in_parts].into_iter();
+        let first =
+            |queue: &RefCell<VecDeque<Waiting>>| queue.borrow().front().map(|one| one.since);
+        queues.filter_map(first).min()
     }
 
     /// Tells all that have waited for too long that all connections are in use.
     fn refuse_late(&self, now: Instant) {
         let is_late = |waiting: &mut Waiting| now >= waiting.since + self.deadlines.wait;
-        while let Some(late) = self.waiting.borrow_mut().pop_front_if(is_late) {
-            let _ = late.reply.send(Err(StoreError::Busy));
+        for queue in [&self.waiting, &self.in_parts] {
+            while let Some(late) = queue.borrow_mut().pop_front_if(is_late) {
+                let _ = late.reply.send(Err(StoreError::Busy));
+            }
         }
     }
 
@@ -247,6 +306,7 @@ mod tests {
     use tokio::sync::Semaphore;
     use tokio::task::LocalSet;
     use tokio::time::timeout;
+    use twitter_core::table::MAX_PART_BYTES;
 
     use super::*;
     use crate::store::{Found, MAX_KEYS, Packs};
@@ -259,11 +319,15 @@ mod tests {
     /// A user whose query fails.
     const FAILS: u64 = 666;
 
-    /// Notes the keys of each query; a query takes one permit.
+    /// From here on users have a pack in two parts.
+    const LARGE: u64 = 1_000;
+
+    /// Notes the keys of each query; one for first parts takes a permit, one for all parts its time.
     #[derive(Clone, Debug)]
     struct Fake {
         asked: Arc<Mutex<Vec<Vec<u64>>>>,
         permits: Arc<Semaphore>,
+        all_takes: Duration,
     }
 
     impl Fake {
@@ -271,6 +335,7 @@ mod tests {
             Self {
                 asked: Arc::default(),
                 permits: Arc::new(Semaphore::new(permits)),
+                all_takes: Duration::ZERO,
             }
         }
 
@@ -300,8 +365,17 @@ mod tests {
         }
 
         async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
-            let Wanted::FirstParts(user_ids) = wanted else {
-                return Ok(Found::default());
+            let user_ids = match wanted {
+                Wanted::FirstParts(user_ids) => user_ids,
+                Wanted::All(user_id) => {
+                    self.asked.lock().unwrap().push(vec![user_id]);
+                    tokio::time::sleep(self.all_takes).await;
+                    let mut found = Found::default();
+                    for (part, bytes) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
+                        found.push(user_id, part, bytes);
+                    }
+                    return Ok(found);
+                }
             };
             self.asked.lock().unwrap().push(user_ids.to_vec());
             self.permits.acquire().await.unwrap().forget();
@@ -310,7 +384,11 @@ mod tests {
             }
             let mut found = Found::default();
             for user_id in user_ids.iter().filter(|id| *id % 2 == 0) {
-                found.push(*user_id, 0, &whole_part());
+                if *user_id < LARGE {
+                    found.push(*user_id, 0, &whole_part());
+                } else {
+                    found.push(*user_id, 0, &large()[..MAX_PART_BYTES]);
+                }
             }
             Ok(found)
         }
@@ -322,6 +400,15 @@ mod tests {
         part[0] = twitter_core::record::PACK_VERSION;
         part[8] = 64;
         part
+    }
+
+    /// The same of a pack in two parts.
+    fn large() -> Vec<u8> {
+        let mut pack = vec![0; MAX_PART_BYTES + 64];
+        pack[0] = twitter_core::record::PACK_VERSION;
+        let len = u32::try_from(pack.len()).unwrap();
+        pack[8..12].copy_from_slice(&len.to_le_bytes());
+        pack
     }
 
     async fn local<T>(test: impl Future<Output = T>) -> T {
@@ -415,6 +502,80 @@ mod tests {
             assert!(batches.rows(1).await.is_ok());
         })
         .await;
+    }
+
+    /// Asks for small and large packs together: how each one went, and when.
+    async fn large_ones(
+        fake: &Fake,
+        connections: usize,
+    ) -> Vec<(u64, Result<usize, StoreError>, u128)> {
+        let batches = fake.batches(connections);
+        let answers = local(async {
+            let started = Instant::now();
+            let users = [2, LARGE, LARGE + 2, LARGE + 4, LARGE + 6, 4];
+            let asked = users.map(|user| {
+                let batches = &batches;
+                async move {
+                    let rows = batches.rows(user).await;
+                    let bytes = rows.map(|rows| rows.parts.unwrap().finish().unwrap().len());
+                    (user, bytes, started.elapsed().as_millis())
+                }
+            });
+            join_all(asked).await
+        });
+        let answers = answers.await;
+        assert_eq!(
+            batches.shared.breaker.admit(Instant::now()),
+            Admission::Usual
+        );
+        assert!(batches.shared.in_parts.borrow().is_empty());
+        assert_eq!(batches.shared.runners.get(), 0);
+        answers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn packs_in_parts_have_deadlines_of_their_own_and_hold_nobody_up() {
+        let fake = Fake {
+            // Two of them take longer than one query may.
+            all_takes: DEADLINES.query * 6 / 10,
+            ..Fake::new(1000)
+        };
+        for (user, bytes, millis) in large_ones(&fake, 8).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else {
+                assert_eq!(bytes, Ok(large().len()));
+                assert!((60..70).contains(&millis), "{user} after {millis} ms");
+            }
+        }
+        // With one connection, what has to wait for too long is refused.
+        let mut refused = 0;
+        for (user, bytes, millis) in large_ones(&fake, 1).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else if bytes == Err(StoreError::Busy) {
+                refused += 1;
+                assert!((100..110).contains(&millis), "{user} after {millis} ms");
+            } else {
+                assert_eq!(bytes, Ok(large().len()));
+            }
+        }
+        assert_eq!(refused, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pack_that_takes_too_long_does_not_make_the_database_sick() {
+        let fake = Fake {
+            all_takes: DEADLINES.query * 2,
+            ..Fake::new(1000)
+        };
+        for (user, bytes, millis) in large_ones(&fake, 4).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else {
+                assert_eq!(bytes, Err(StoreError::Timeout));
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

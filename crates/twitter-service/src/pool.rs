@@ -95,8 +95,7 @@ pub(crate) fn new<D: Driver>(
         .expect("time-outs have the runtime that they need")
 }
 
-/// The rows that are asked for, and all others of a pack that has more than its first part. May be
-/// dropped at any point: the connection is then not used again.
+/// The rows that are asked for. May be dropped at any point: the connection is then not used again.
 /// Takes no longer than all deadlines together, however many dead connections are met.
 pub(crate) async fn rows<D: Driver>(
     pool: &Pool<Manager<D>>,
@@ -149,17 +148,7 @@ async fn ask_on<D: Driver>(
 ) -> Result<Found, StoreError> {
     object.interrupted = true;
     let driver = &pool.manager().driver;
-    let asked = async {
-        let mut found = driver.rows(&mut object.connection, wanted).await?;
-        if matches!(wanted, Wanted::FirstParts(_)) {
-            // Parts of two times do not fit together, so the first is asked for again.
-            for user_id in found.unfinished() {
-                let all = driver.rows(&mut object.connection, Wanted::All(user_id));
-                found.replace(user_id, all.await?);
-            }
-        }
-        Ok::<_, StoreError>(found)
-    };
+    let asked = driver.rows(&mut object.connection, wanted);
     let rows = tokio::time::timeout(deadline, asked).await;
     let rows = rows.map_err(|_| StoreError::Timeout)??;
     object.interrupted = false;
@@ -179,27 +168,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use twitter_core::record::PACK_VERSION;
-    use twitter_core::table::MAX_PART_BYTES;
-
     use super::*;
 
     /// Counts what happens; a query for user 1 never ends, one for user 2 breaks the connection, one
-    /// for user 5 is refused by the database, user 4 has a pack in two parts.
+    /// for user 5 is refused by the database.
     #[derive(Clone, Debug, Default)]
     struct Fake {
         connected: Arc<AtomicUsize>,
         pinged: Arc<AtomicUsize>,
         refused: Arc<AtomicUsize>,
-    }
-
-    /// As much of a pack as joining its parts looks at: version and length.
-    fn large() -> Vec<u8> {
-        let mut pack = vec![0; MAX_PART_BYTES + 64];
-        pack[0] = PACK_VERSION;
-        let len = u32::try_from(pack.len()).unwrap();
-        pack[8..12].copy_from_slice(&len.to_le_bytes());
-        pack
     }
 
     impl Driver for Fake {
@@ -223,24 +200,7 @@ mod tests {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     Err(StoreError::Failed("no".into()))
                 }
-                Wanted::FirstParts([4, 6]) => {
-                    let mut found = Found::default();
-                    found.push(4, 0, &large()[..MAX_PART_BYTES]);
-                    let mut small = large();
-                    small.truncate(64);
-                    small[8..12].copy_from_slice(&64_u32.to_le_bytes());
-                    found.push(6, 0, &small);
-                    Ok(found)
-                }
-                Wanted::All(4) => {
-                    let mut found = Found::default();
-                    for (number, part) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
-                        found.push(4, number, part);
-                    }
-                    Ok(found)
-                }
-                Wanted::All(user_id) => panic!("all of user {user_id} came at once"),
-                Wanted::FirstParts(_) => Ok(Found::default()),
+                Wanted::FirstParts(_) | Wanted::All(_) => Ok(Found::default()),
             }
         }
     }
@@ -253,18 +213,6 @@ mod tests {
 
     async fn ask<D: Driver>(pool: &Pool<Manager<D>>, user_id: u64) -> Result<Found, StoreError> {
         rows(pool, Wanted::FirstParts(&[user_id]), DEADLINES).await
-    }
-
-    #[tokio::test]
-    async fn a_pack_in_parts_is_asked_for_as_a_whole() {
-        let pool = new(Fake::default(), 1, DEADLINES);
-        let wanted = Wanted::FirstParts(&[4, 6]);
-        let mut found = rows(&pool, wanted, DEADLINES).await.unwrap();
-        for (user_id, len) in [(4, large().len()), (6, 64)] {
-            let rows = found.take(user_id).unwrap();
-            let pack = rows.parts.unwrap().finish().unwrap();
-            assert_eq!(pack.len(), len, "user {user_id}");
-        }
     }
 
     #[tokio::test]

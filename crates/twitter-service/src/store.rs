@@ -72,21 +72,6 @@ impl Found {
         }
     }
 
-    /// The keys of which there are more rows than came.
-    pub(crate) fn unfinished(&self) -> Vec<u64> {
-        let unfinished = self.0.iter().filter(|(_, rows)| match rows {
-            Ok(rows) => rows.parts.as_ref().is_some_and(|parts| !parts.is_whole()),
-            Err(_) => false,
-        });
-        unfinished.map(|(user_id, _)| *user_id).collect()
-    }
-
-    /// Puts what was found under a key later in place of what was there.
-    pub(crate) fn replace(&mut self, user_id: u64, mut later: Self) {
-        self.0.retain(|(known, _)| *known != user_id);
-        self.0.append(&mut later.0);
-    }
-
     /// What was found under a key; nothing the second time.
     pub(crate) fn take(&mut self, user_id: u64) -> Result<Rows, StoreError> {
         let place = self.0.iter().position(|(found, _)| *found == user_id);
@@ -113,6 +98,11 @@ impl Rows {
             return Ok(());
         }
         self.parts.get_or_insert_default().push(part, pack)
+    }
+
+    /// Whether the pack has more parts than came.
+    pub(crate) fn has_more(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| !parts.is_whole())
     }
 }
 
