@@ -21,7 +21,7 @@ use deadpool::managed::Pool;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::breaker::{Admission, Breaker};
+use crate::breaker::{Admission, Breaker, PROBE_PATIENCE};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
 use crate::store::{Driver, Rows, StoreError, Wanted};
@@ -96,6 +96,14 @@ impl<D: Driver> Batches<D> {
         });
         self.shared.start(admission);
         self.shared.sweep();
+        if admission == Admission::Probe {
+            // Its query goes on and tells the breaker. Boxed: it is rare, and would make what is kept
+            // for every look-up larger.
+            let answer = Box::pin(tokio::time::timeout(PROBE_PATIENCE, answer)).await;
+            return answer.map_or(Err(StoreError::Timeout), |answer| {
+                answer.unwrap_or(Err(StoreError::Timeout))
+            });
+        }
         // No timer for each: the sweep ends the wait for a connection, and each query has its own
         // deadline. Without an answer the task that had it was ended, as at the end of the worker.
         answer.await.unwrap_or(Err(StoreError::Timeout))
@@ -165,7 +173,8 @@ impl<D: Driver> Shared<D> {
                 }
                 return;
             }
-            let found = pool::rows(&self.pool, Wanted::FirstParts(&keys), self.deadlines).await;
+            let wanted = Wanted::FirstParts(&keys);
+            let found = pool::rows(&self.pool, wanted, self.deadlines()).await;
             if matches!(found, Err(StoreError::NoConnection(_))) && self.give_back(&mut batch) {
                 if self.pool.status().available > 0 {
                     continue;
@@ -184,6 +193,16 @@ impl<D: Driver> Shared<D> {
                 }),
             }
         }
+    }
+
+    /// Deadlines of the next query.
+    fn deadlines(&self) -> Deadlines {
+        let mut deadlines = self.deadlines;
+        // Others connect for as long as they may: so a database that is slow to greet is found, too.
+        if self.breaker.is_suspicious() && self.runners.get() >= self.pool.status().max_size {
+            deadlines.connect = deadlines.connect.min(PROBE_PATIENCE);
+        }
+        deadlines
     }
 
     /// Hands rows out, unless the pack has more parts than the first.
@@ -298,6 +317,7 @@ impl<D: Driver> Shared<D> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -323,11 +343,13 @@ mod tests {
     const LARGE: u64 = 1_000;
 
     /// Notes the keys of each query; one for first parts takes a permit, one for all parts its time.
+    /// Connections that are begun while packets are lost never come about.
     #[derive(Clone, Debug)]
     struct Fake {
         asked: Arc<Mutex<Vec<Vec<u64>>>>,
         permits: Arc<Semaphore>,
         all_takes: Duration,
+        loses: Arc<AtomicBool>,
     }
 
     impl Fake {
@@ -336,6 +358,7 @@ mod tests {
                 asked: Arc::default(),
                 permits: Arc::new(Semaphore::new(permits)),
                 all_takes: Duration::ZERO,
+                loses: Arc::default(),
             }
         }
 
@@ -357,6 +380,9 @@ mod tests {
         type Connection = ();
 
         async fn connect(&self) -> Result<(), StoreError> {
+            if self.loses.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             Ok(())
         }
 
@@ -605,6 +631,48 @@ mod tests {
         })
         .await;
         assert_eq!(batches.shared.runners.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_back_is_found_however_few_the_connections_that_hang() {
+        let deadlines = Deadlines {
+            wait: Duration::from_millis(500),
+            connect: Duration::from_secs(2),
+            query: Duration::from_secs(1),
+        };
+        for (connections, late) in [1, 2, 3, 8]
+            .into_iter()
+            .flat_map(|c| (0..10).map(move |l| (c, l)))
+        {
+            let fake = Fake::new(1_000_000);
+            fake.loses.store(true, Ordering::Relaxed);
+            let pool = pool::new(fake.clone(), connections, deadlines);
+            let batches = Rc::new(Batches::new(pool, MAX_KEYS, deadlines));
+            let back = Duration::from_millis(5_000 + 100 * late);
+            let took = local(async {
+                let started = Instant::now();
+                let answered = Rc::new(Cell::new(None));
+                // They come all the time, and none waits for another.
+                for number in 0.. {
+                    if started.elapsed() >= back {
+                        fake.loses.store(false, Ordering::Relaxed);
+                    }
+                    let (batches, first) = (Rc::clone(&batches), Rc::clone(&answered));
+                    tokio::task::spawn_local(async move {
+                        if batches.rows(number % 500).await.is_ok() && first.get().is_none() {
+                            first.set(Some(started.elapsed()));
+                        }
+                    });
+                    if answered.get().is_some() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                answered.get().unwrap() - back
+            });
+            let took = took.await;
+            assert!(took < Duration::from_millis(800), "{connections}: {took:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

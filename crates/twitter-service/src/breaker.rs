@@ -3,7 +3,8 @@
 //!
 //! After a few failed queries in a row, look-ups are refused at once. Every now and then one is let
 //! through as a probe; the first that is answered ends it. Probes may overlap: one that hangs in a
-//! black hole must not keep the next from finding that the database is back.
+//! black hole must not keep the next from finding that the database is back. Where there is no
+//! connection left for another, it gives up connecting early.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -16,6 +17,11 @@ const FAILURES: u32 = 2;
 
 /// Time between probes: half of how late a database that came back is noticed at most.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long a look-up that is a probe waits for its answer, and its query for a new connection
+/// where no other is left to probe with. A connection that was begun while packets were lost is dead
+/// though the database is back.
+pub(crate) const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a look-up may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +54,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the last query failed.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.failures.get() > 0
+    }
+
     /// A query was answered. Says whether the database was sick until now.
     pub(crate) fn succeeded(&self) -> bool {
         self.failures.set(0);
@@ -76,7 +87,9 @@ mod tests {
         let now = Instant::now();
         for _ in 0..10 {
             assert!(!breaker.failed(now), "one failure alone");
+            assert!(breaker.is_suspicious());
             assert!(!breaker.succeeded());
+            assert!(!breaker.is_suspicious());
         }
         assert_eq!(breaker.admit(now), Admission::Usual);
         assert!(!breaker.failed(now));

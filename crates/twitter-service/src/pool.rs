@@ -107,31 +107,37 @@ pub(crate) async fn rows<D: Driver>(
         connect,
         query,
     } = deadlines;
-    let asked = tokio::time::timeout(wait + connect + query, ask(pool, wanted, query));
+    let asked = tokio::time::timeout(wait + connect + query, ask(pool, wanted, deadlines));
     asked.await.map_err(|_| StoreError::Timeout)?
 }
 
 async fn ask<D: Driver>(
     pool: &Pool<Manager<D>>,
     wanted: Wanted<'_>,
-    deadline: Duration,
+    deadlines: Deadlines,
 ) -> Result<Found, StoreError> {
-    let object = get(pool).await?;
+    let object = get(pool, deadlines).await?;
     let is_reused = Object::metrics(&object).recycle_count > 0;
-    match ask_on(pool, object, wanted, deadline).await {
+    match ask_on(pool, object, wanted, deadlines.query).await {
         // It broke while it idled, as when the database was restarted, and so did all that idle. The
         // query only reads, so asking twice does no harm. What the database says about the query it
         // would say again.
         Err(StoreError::Broken(_)) if is_reused => {
             pool.retain(|_, _| false);
-            ask_on(pool, get(pool).await?, wanted, deadline).await
+            let object = get(pool, deadlines).await?;
+            ask_on(pool, object, wanted, deadlines.query).await
         }
         answered => answered,
     }
 }
 
-async fn get<D: Driver>(pool: &Pool<Manager<D>>) -> Result<Object<Manager<D>>, StoreError> {
-    let object = pool.get().await;
+async fn get<D: Driver>(
+    pool: &Pool<Manager<D>>,
+    deadlines: Deadlines,
+) -> Result<Object<Manager<D>>, StoreError> {
+    let mut timeouts = pool.timeouts();
+    timeouts.create = Some(deadlines.connect);
+    let object = pool.timeout_get(&timeouts).await;
     object.map_err(|error| match error {
         PoolError::Backend(error) => error,
         PoolError::Timeout(managed::TimeoutType::Wait) => StoreError::Busy,

@@ -80,13 +80,31 @@ impl Host {
             return Err(StoreError::Failed("not an address of MySQL".into()));
         };
         let options = options.statement_cache_capacity(STATEMENTS);
+        let mut attempt = Attempt {
+            host: self,
+            has_failed: true,
+        };
         let connected = match tokio::time::timeout(patience, options.connect()).await {
             Ok(connected) => connected.map_err(|error| error_of(&self.address, &error)),
             Err(_) => Err(StoreError::Timeout),
         };
-        let failed = connected.is_err().then(Instant::now);
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        attempt.has_failed = connected.is_err();
         connected
+    }
+}
+
+/// Notes at its end how connecting went. Given up by the caller, it went badly: the next one should
+/// not begin with the host that has just used the time up.
+struct Attempt<'a> {
+    host: &'a Host,
+    has_failed: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let failed = self.has_failed.then(Instant::now);
+        let noted = self.host.failed.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = failed;
     }
 }
 
@@ -159,6 +177,22 @@ impl Driver for MySql {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_used_the_callers_time_up_comes_last() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = silent.local_addr().unwrap();
+        let url = format!("mysql://u@{silent},writer:2/d");
+        let addresses = Address::parse_list(&url, None, None).unwrap();
+        let driver = MySql::new(&addresses, Duration::from_mins(1));
+        let given_up = tokio::time::timeout(Duration::from_millis(1), driver.connect());
+        assert!(given_up.await.is_err());
+        let last = driver
+            .in_order()
+            .last()
+            .map(|host| host.address.to_string());
+        assert_eq!(last, Some(format!("mysql://{silent}/d")));
+    }
 
     #[test]
     fn a_host_that_failed_comes_last_for_a_while() {
