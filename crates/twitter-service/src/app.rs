@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     lookups: Counters,
     store_errors: Counters,
     store_durations: Durations,
+    store_waits: Durations,
     cache_bytes: Gauges,
 }
 
@@ -168,6 +169,10 @@ impl Service for App {
                 "store_duration_seconds",
                 "Time of look-ups from the table, waiting included, in seconds.",
             ),
+            store_waits: metrics.durations(
+                "store_wait_seconds",
+                "Time look-ups wait until a connection takes them into its query, in seconds.",
+            ),
             cache_bytes: metrics.gauge("cache_bytes", "Bytes of packs in the cache."),
         }
     }
@@ -185,6 +190,7 @@ impl Service for App {
                     connections,
                     config.keys_per_query,
                     config.deadlines,
+                    shared.store_waits.worker(index),
                 ),
                 durations: shared.store_durations.worker(index),
             }),

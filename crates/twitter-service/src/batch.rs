@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use deadpool::managed::Pool;
+use service_kit::metrics::WorkerDurations;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -53,6 +54,8 @@ struct Shared<D: Driver> {
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
     runners: Cell<usize>,
     breaker: Breaker,
+    /// How long look-ups were in the queue.
+    waits: WorkerDurations,
 }
 
 /// One look-up.
@@ -64,8 +67,14 @@ struct Waiting {
 }
 
 impl<D: Driver> Batches<D> {
-    /// A queue in front of a pool, which asks for at most so many users in a query.
-    pub(crate) fn new(pool: Pool<Manager<D>>, keys_per_query: usize, deadlines: Deadlines) -> Self {
+    /// A queue in front of a pool, which asks for at most so many users in a query. `waits` counts how
+    /// long look-ups are in the queue.
+    pub(crate) fn new(
+        pool: Pool<Manager<D>>,
+        keys_per_query: usize,
+        deadlines: Deadlines,
+        waits: WorkerDurations,
+    ) -> Self {
         Self {
             shared: Rc::new(Shared {
                 pool,
@@ -76,6 +85,7 @@ impl<D: Driver> Batches<D> {
                 is_swept: Cell::new(false),
                 runners: Cell::new(0),
                 breaker: Breaker::default(),
+                waits,
             }),
         }
     }
@@ -298,6 +308,7 @@ impl<D: Driver> Shared<D> {
     fn take(&self, batch: &mut Vec<Waiting>, keys: &mut Vec<u64>) {
         keys.clear();
         let mut waiting = self.waiting.borrow_mut();
+        let now = Instant::now();
         while keys.len() < self.keys_per_query
             && let Some(next) = waiting.pop_front()
         {
@@ -309,6 +320,7 @@ impl<D: Driver> Shared<D> {
                 waiting.push_front(next);
                 return;
             }
+            self.waits.observe(now.duration_since(next.since));
             keys.push(next.user_id);
             batch.push(next);
         }
@@ -372,7 +384,7 @@ mod tests {
 
         fn batches_of(&self, keys_per_query: usize, connections: usize) -> Batches<Self> {
             let pool = pool::new(self.clone(), connections, DEADLINES);
-            Batches::new(pool, keys_per_query, DEADLINES)
+            Batches::new(pool, keys_per_query, DEADLINES, WorkerDurations::default())
         }
     }
 
@@ -647,7 +659,8 @@ mod tests {
             let fake = Fake::new(1_000_000);
             fake.loses.store(true, Ordering::Relaxed);
             let pool = pool::new(fake.clone(), connections, deadlines);
-            let batches = Rc::new(Batches::new(pool, MAX_KEYS, deadlines));
+            let batches = Batches::new(pool, MAX_KEYS, deadlines, WorkerDurations::default());
+            let batches = Rc::new(batches);
             let back = Duration::from_millis(5_000 + 100 * late);
             let took = local(async {
                 let started = Instant::now();
@@ -736,7 +749,8 @@ mod tests {
     #[test]
     fn a_task_for_the_queue_is_small() {
         let address = Address::parse("mysql://user@host:1/database", None, None).unwrap();
-        let Packs::MySql(batches) = Packs::new(&[address], 2, MAX_KEYS, DEADLINES) else {
+        let waits = WorkerDurations::default();
+        let Packs::MySql(batches) = Packs::new(&[address], 2, MAX_KEYS, DEADLINES, waits) else {
             panic!("an address of MySQL");
         };
         // It is copied several times whenever one starts, which is once in some twenty look-ups.

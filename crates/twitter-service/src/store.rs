@@ -8,6 +8,7 @@ use std::sync::Arc;
 use database_address::{Address, Options};
 use deadpool::managed::Pool;
 use futures_util::{Stream, TryStreamExt as _};
+use service_kit::metrics::WorkerDurations;
 use sqlx::error::DatabaseError;
 use twitter_core::error::{MetaError, PackError};
 use twitter_core::record::{Joiner, OwnedPack, PACK_VERSION};
@@ -291,16 +292,22 @@ pub(crate) enum Packs {
 
 impl Packs {
     /// Prepares to open at most so many connections, and to ask for at most so many users in a
-    /// query, up to [`MAX_KEYS`]; nothing is opened yet.
+    /// query, up to [`MAX_KEYS`]; nothing is opened yet. `waits` counts how long look-ups wait until
+    /// they are part of a query.
     pub(crate) fn new(
         addresses: &[Address],
         connections: usize,
         keys_per_query: usize,
         deadlines: Deadlines,
+        waits: WorkerDurations,
     ) -> Self {
         match AnyPool::new(addresses, connections, deadlines) {
-            AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, keys_per_query, deadlines)),
-            AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, keys_per_query, deadlines)),
+            AnyPool::MySql(pool) => {
+                Self::MySql(Batches::new(pool, keys_per_query, deadlines, waits))
+            }
+            AnyPool::Sqlite(pool) => {
+                Self::Sqlite(Batches::new(pool, keys_per_query, deadlines, waits))
+            }
         }
     }
 
