@@ -22,7 +22,7 @@ use service_kit::metrics::WorkerDurations;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::breaker::{Admission, Breaker, PROBE_PATIENCE};
+use crate::breaker::{Admission, Breaker, Era, PROBE_PATIENCE};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
 use crate::store::{Driver, Rows, StoreError, Wanted};
@@ -53,6 +53,10 @@ struct Shared<D: Driver> {
     is_swept: Cell<bool>,
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
     runners: Cell<usize>,
+    /// Those of them that wait for an answer.
+    asking: Cell<usize>,
+    /// Those of them that asked before the database came back: they may hang for as long as they may.
+    stuck: Cell<usize>,
     breaker: Breaker,
     /// How long look-ups were in the queue.
     waits: WorkerDurations,
@@ -84,6 +88,8 @@ impl<D: Driver> Batches<D> {
                 in_parts: RefCell::default(),
                 is_swept: Cell::new(false),
                 runners: Cell::new(0),
+                asking: Cell::new(0),
+                stuck: Cell::new(0),
                 breaker: Breaker::default(),
                 waits,
             }),
@@ -139,7 +145,8 @@ impl<D: Driver> Shared<D> {
         let may_have = self.pool.status().max_size;
         // The tasks there are may hang with a database that is back by now.
         let is_probe = admission == Admission::Probe;
-        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind || is_probe) {
+        let is_usual = runners < USUAL_CONNECTIONS + self.stuck.get();
+        if runners < may_have && (is_usual || is_behind || is_probe) {
             self.runners.set(runners + 1);
             let running = Running(Rc::clone(self));
             tokio::task::spawn_local(async move { running.0.run().await });
@@ -183,15 +190,17 @@ impl<D: Driver> Shared<D> {
                 }
                 return;
             }
+            let began = self.begin();
             let wanted = Wanted::FirstParts(&keys);
             let found = pool::rows(&self.pool, wanted, self.deadlines()).await;
+            self.end(began);
             if matches!(found, Err(StoreError::NoConnection(_))) && self.give_back(&mut batch) {
                 if self.pool.status().available > 0 {
                     continue;
                 }
                 return;
             }
-            self.judge(found.as_ref().err());
+            self.judge(began, found.as_ref().err());
             // Who gave up in the meantime does not hear the answer.
             match found {
                 Ok(mut found) => batch.drain(..).for_each(|waiting: Waiting| {
@@ -202,6 +211,20 @@ impl<D: Driver> Shared<D> {
                     let _ = waiting.reply.send(Err(error.clone()));
                 }),
             }
+        }
+    }
+
+    /// A query begins.
+    fn begin(&self) -> Era {
+        self.asking.set(self.asking.get() + 1);
+        self.breaker.era()
+    }
+
+    /// It ended, one way or the other.
+    fn end(&self, began: Era) {
+        self.asking.set(self.asking.get().saturating_sub(1));
+        if began != self.breaker.era() {
+            self.stuck.set(self.stuck.get().saturating_sub(1));
         }
     }
 
@@ -242,12 +265,14 @@ impl<D: Driver> Shared<D> {
     /// Asks for all parts of a pack. Parts of two times do not fit together, so the first is among
     /// them.
     async fn ask_for_all(&self, waiting: Waiting) {
+        let began = self.begin();
         let wanted = Wanted::All(waiting.user_id);
         let found = pool::rows(&self.pool, wanted, self.deadlines).await;
+        self.end(began);
         let error = found.as_ref().err();
         // The database has just answered; that a long pack takes too long is no sign of sickness.
         if error != Some(&StoreError::Timeout) {
-            self.judge(error);
+            self.judge(began, error);
         }
         let rows = found.and_then(|mut found| found.take(waiting.user_id));
         let _ = waiting.reply.send(rows);
@@ -287,17 +312,18 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Tells the breaker how a query went.
-    fn judge(&self, error: Option<&StoreError>) {
+    fn judge(&self, began: Era, error: Option<&StoreError>) {
         match error {
             None => {
                 if self.breaker.succeeded() {
+                    self.stuck.set(self.asking.get());
                     tracing::info!("the database answers look-ups again");
                 }
             }
             // Says nothing about the database.
             Some(StoreError::Busy) => {}
             Some(error) => {
-                if self.breaker.failed(Instant::now()) {
+                if self.breaker.failed(began, Instant::now()) {
                     tracing::warn!(%error, "the database does not answer look-ups; probing it");
                 }
             }
@@ -681,7 +707,15 @@ mod tests {
                     }
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                answered.get().unwrap() - back
+                let took = answered.get().unwrap() - back;
+                // What still hangs holds nobody up, comes to its end, and is no sign of sickness.
+                for user in 1..20 {
+                    let answer = timeout(Duration::from_millis(50), batches.rows(user)).await;
+                    assert!(matches!(answer, Ok(Ok(_))), "{connections}: {answer:?}");
+                }
+                tokio::time::sleep(deadlines.connect + deadlines.query).await;
+                assert!(batches.rows(1).await.is_ok(), "{connections}");
+                took
             });
             let took = took.await;
             assert!(took < Duration::from_millis(800), "{connections}: {took:?}");
