@@ -2,6 +2,7 @@
 
 mod contacts;
 mod deploys;
+mod failover;
 mod hostile;
 mod mysql;
 mod secrets;
