@@ -1,5 +1,6 @@
 //! The twitter service as its clients and operators see it, through a running program.
 
+mod cancelled;
 mod contacts;
 mod deploys;
 mod failover;
