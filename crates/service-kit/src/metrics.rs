@@ -90,7 +90,7 @@ const BUCKET_BOUNDS: [Duration; 16] = [
 ];
 
 /// One worker's cells of one family. Only that worker writes them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Cells(Arc<[AtomicU64]>);
 
 impl Cells {
@@ -344,8 +344,8 @@ impl Durations {
     }
 }
 
-/// One worker's durations.
-#[derive(Clone, Debug)]
+/// One worker's durations. The default counts nothing.
+#[derive(Clone, Debug, Default)]
 pub struct WorkerDurations(Cells, Exemplars);
 
 impl WorkerDurations {

@@ -41,7 +41,16 @@ impl Running {
     ///
     /// When it does not come up.
     pub fn start(program: impl AsRef<Path>, settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(program.as_ref())
+        Self::start_by(Command::new(program.as_ref()), settings)
+    }
+
+    /// As [`Self::start`], by a command that becomes the program in the end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn start_by(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env("LISTEN_ADDR", "127.0.0.1:0")
             .env("ADMIN_ADDR", "127.0.0.1:0")
             .env("TEAM_ID", "TEAMID")

@@ -1,6 +1,7 @@
 //! The service's state and its place in the kit.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     lookups: Counters,
     store_errors: Counters,
     store_durations: Durations,
+    store_waits: Durations,
     cache_bytes: Gauges,
 }
 
@@ -71,8 +73,8 @@ pub(crate) struct App {
     /// `<TEAM_ID>,<AWS_ACCOUNT_ID>`, the beginning of every reply.
     pub(crate) head: Arc<[u8]>,
     pub(crate) compute: ComputePool,
-    pub(crate) packs: Packs,
-    pub(crate) cache: Cache,
+    pub(crate) table: Rc<Table>,
+    pub(crate) cache: Rc<Cache>,
     pub(crate) scratch: RefCell<Scratch>,
     /// Where replies are made.
     pub(crate) reply: RefCell<Vec<u8>>,
@@ -80,8 +82,13 @@ pub(crate) struct App {
     invalid: WorkerCounters,
     lookups: WorkerCounters,
     store_errors: WorkerCounters,
-    pub(crate) store_durations: WorkerDurations,
     cache_bytes: WorkerGauge,
+}
+
+/// One worker's way to the table, shared with the look-ups that outlive their requests.
+pub(crate) struct Table {
+    pub(crate) packs: Packs,
+    pub(crate) durations: WorkerDurations,
 }
 
 impl App {
@@ -163,6 +170,10 @@ impl Service for App {
                 "store_duration_seconds",
                 "Time of look-ups from the table, waiting included, in seconds.",
             ),
+            store_waits: metrics.durations(
+                "store_wait_seconds",
+                "Time look-ups wait until a connection takes them into its query, in seconds.",
+            ),
             cache_bytes: metrics.gauge("cache_bytes", "Bytes of packs in the cache."),
         }
     }
@@ -174,12 +185,16 @@ impl Service for App {
         Self {
             head: Arc::clone(&shared.head),
             compute: shared.compute.clone(),
-            packs: Packs::new(
-                &config.addresses,
-                connections,
-                config.keys_per_query,
-                config.deadlines,
-            ),
+            table: Rc::new(Table {
+                packs: Packs::new(
+                    &config.addresses,
+                    connections,
+                    config.keys_per_query,
+                    config.deadlines,
+                    shared.store_waits.worker(index),
+                ),
+                durations: shared.store_durations.worker(index),
+            }),
             cache: Cache::new(cache_bytes, config.cache_times),
             scratch: RefCell::default(),
             reply: RefCell::default(),
@@ -187,7 +202,6 @@ impl Service for App {
             invalid: shared.invalid.worker(index),
             lookups: shared.lookups.worker(index),
             store_errors: shared.store_errors.worker(index),
-            store_durations: shared.store_durations.worker(index),
             cache_bytes: shared.cache_bytes.worker(index),
         }
     }

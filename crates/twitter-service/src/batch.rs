@@ -5,6 +5,9 @@
 //! timer: alone, a look-up is asked for at once; the busier the database, the more share a query. A
 //! second round trip, parse and plan for each of them is what this saves, on both sides.
 //!
+//! A pack that has more than its first part is asked for once more as a whole, in a query of its own:
+//! the others of its query have their answers by then, and it has its own deadlines.
+//!
 //! Two connections keep a worker busy; the further ones that it may have are opened only while whole
 //! queries wait, as they do where the database is far away.
 //!
@@ -15,10 +18,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use deadpool::managed::Pool;
+use service_kit::metrics::WorkerDurations;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::breaker::{Admission, Breaker};
+use crate::breaker::{Admission, Breaker, Era, PROBE_PATIENCE};
 use crate::config::Deadlines;
 use crate::pool::{self, Manager};
 use crate::store::{Driver, Rows, StoreError, Wanted};
@@ -42,11 +46,20 @@ struct Shared<D: Driver> {
     deadlines: Deadlines,
     /// In the order of arrival. As long as the requests in hand at most, which the kit limits.
     waiting: RefCell<VecDeque<Waiting>>,
+    /// Those whose first part came and is not all, since then. As many as have left the queue and
+    /// have no answer, at most.
+    in_parts: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after those that wait for too long.
     is_swept: Cell<bool>,
     /// Tasks that empty the queue, each with a connection; at most as many as there are.
     runners: Cell<usize>,
+    /// Those of them that wait for an answer.
+    asking: Cell<usize>,
+    /// Those of them that asked before the database came back: they may hang for as long as they may.
+    stuck: Cell<usize>,
     breaker: Breaker,
+    /// How long look-ups were in the queue.
+    waits: WorkerDurations,
 }
 
 /// One look-up.
@@ -58,17 +71,27 @@ struct Waiting {
 }
 
 impl<D: Driver> Batches<D> {
-    /// A queue in front of a pool, which asks for at most so many users in a query.
-    pub(crate) fn new(pool: Pool<Manager<D>>, keys_per_query: usize, deadlines: Deadlines) -> Self {
+    /// A queue in front of a pool, which asks for at most so many users in a query. `waits` counts how
+    /// long look-ups are in the queue.
+    pub(crate) fn new(
+        pool: Pool<Manager<D>>,
+        keys_per_query: usize,
+        deadlines: Deadlines,
+        waits: WorkerDurations,
+    ) -> Self {
         Self {
             shared: Rc::new(Shared {
                 pool,
                 keys_per_query,
                 deadlines,
                 waiting: RefCell::default(),
+                in_parts: RefCell::default(),
                 is_swept: Cell::new(false),
                 runners: Cell::new(0),
+                asking: Cell::new(0),
+                stuck: Cell::new(0),
                 breaker: Breaker::default(),
+                waits,
             }),
         }
     }
@@ -87,46 +110,19 @@ impl<D: Driver> Batches<D> {
             since,
             reply,
         });
-        self.start(admission);
-        self.sweep();
+        self.shared.start(admission);
+        self.shared.sweep();
+        if admission == Admission::Probe {
+            // Its query goes on and tells the breaker. Boxed: it is rare, and would make what is kept
+            // for every look-up larger.
+            let answer = Box::pin(tokio::time::timeout(PROBE_PATIENCE, answer)).await;
+            return answer.map_or(Err(StoreError::Timeout), |answer| {
+                answer.unwrap_or(Err(StoreError::Timeout))
+            });
+        }
         // No timer for each: the sweep ends the wait for a connection, and each query has its own
         // deadline. Without an answer the task that had it was ended, as at the end of the worker.
         answer.await.unwrap_or(Err(StoreError::Timeout))
-    }
-
-    /// Starts the task that refuses those who wait for too long, where none runs.
-    fn sweep(&self) {
-        if self.shared.is_swept.replace(true) {
-            return;
-        }
-        let shared = Rc::clone(&self.shared);
-        // It sleeps before it looks. A queue is mostly empty a moment after somebody joined it, and to
-        // end then would be to start anew with nearly every look-up.
-        let mut end = Instant::now() + shared.deadlines.wait;
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep_until(end).await;
-                shared.refuse_late(Instant::now());
-                let Some(since) = shared.oldest() else { break };
-                end = since + shared.deadlines.wait;
-            }
-            shared.is_swept.set(false);
-        });
-    }
-
-    /// Starts another task for the queue where one more is of use.
-    fn start(&self, admission: Admission) {
-        let shared = &self.shared;
-        let runners = shared.runners.get();
-        let is_behind = shared.waiting.borrow().len() > QUERIES_BEHIND * shared.keys_per_query;
-        let may_have = shared.pool.status().max_size;
-        // The tasks there are may hang with a database that is back by now.
-        let is_probe = admission == Admission::Probe;
-        if runners < may_have && (runners < USUAL_CONNECTIONS || is_behind || is_probe) {
-            shared.runners.set(runners + 1);
-            let running = Running(Rc::clone(shared));
-            tokio::task::spawn_local(async move { running.0.run().await });
-        }
     }
 }
 
@@ -141,27 +137,75 @@ impl<D: Driver> Drop for Running<D> {
 }
 
 impl<D: Driver> Shared<D> {
-    /// Empties the queue.
-    async fn run(&self) {
+    /// Starts another task for the queues where one more is of use.
+    fn start(self: &Rc<Self>, admission: Admission) {
+        let runners = self.runners.get();
+        let is_behind = self.waiting.borrow().len() > QUERIES_BEHIND * self.keys_per_query
+            || self.in_parts.borrow().len() > 1;
+        let may_have = self.pool.status().max_size;
+        // The tasks there are may hang with a database that is back by now.
+        let is_probe = admission == Admission::Probe;
+        let is_usual = runners < USUAL_CONNECTIONS + self.stuck.get();
+        if runners < may_have && (is_usual || is_behind || is_probe) {
+            self.runners.set(runners + 1);
+            let running = Running(Rc::clone(self));
+            tokio::task::spawn_local(async move { running.0.run().await });
+        }
+    }
+
+    /// Starts the task that refuses those who wait for too long, where none runs.
+    fn sweep(self: &Rc<Self>) {
+        if self.is_swept.replace(true) {
+            return;
+        }
+        let shared = Rc::clone(self);
+        // It sleeps before it looks. A queue is mostly empty a moment after somebody joined it, and to
+        // end then would be to start anew with nearly every look-up.
+        let mut end = Instant::now() + shared.deadlines.wait;
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep_until(end).await;
+                shared.refuse_late(Instant::now());
+                let Some(since) = shared.oldest() else { break };
+                end = since + shared.deadlines.wait;
+            }
+            shared.is_swept.set(false);
+        });
+    }
+
+    /// Empties the queues, of which neither waits for all of the other.
+    async fn run(self: &Rc<Self>) {
         let mut batch = Vec::with_capacity(self.keys_per_query);
         let mut keys = Vec::with_capacity(self.keys_per_query);
         loop {
+            let in_parts = self.take_in_parts();
+            let was_in_parts = in_parts.is_some();
+            if let Some(waiting) = in_parts {
+                self.ask_for_all(waiting).await;
+            }
             self.take(&mut batch, &mut keys);
             if batch.is_empty() {
+                if was_in_parts {
+                    continue;
+                }
                 return;
             }
-            let found = pool::rows(&self.pool, Wanted::FirstParts(&keys), self.deadlines).await;
+            let began = self.begin();
+            let wanted = Wanted::FirstParts(&keys);
+            let found = pool::rows(&self.pool, wanted, self.deadlines()).await;
+            self.end(began);
             if matches!(found, Err(StoreError::NoConnection(_))) && self.give_back(&mut batch) {
                 if self.pool.status().available > 0 {
                     continue;
                 }
                 return;
             }
-            self.judge(found.as_ref().err());
+            self.judge(began, found.as_ref().err());
             // Who gave up in the meantime does not hear the answer.
             match found {
                 Ok(mut found) => batch.drain(..).for_each(|waiting: Waiting| {
-                    let _ = waiting.reply.send(found.take(waiting.user_id));
+                    let rows = found.take(waiting.user_id);
+                    self.answer(waiting, rows);
                 }),
                 Err(error) => batch.drain(..).for_each(|waiting| {
                     let _ = waiting.reply.send(Err(error.clone()));
@@ -170,16 +214,85 @@ impl<D: Driver> Shared<D> {
         }
     }
 
+    /// A query begins.
+    fn begin(&self) -> Era {
+        self.asking.set(self.asking.get() + 1);
+        self.breaker.era()
+    }
+
+    /// It ended, one way or the other.
+    fn end(&self, began: Era) {
+        self.asking.set(self.asking.get().saturating_sub(1));
+        if began != self.breaker.era() {
+            self.stuck.set(self.stuck.get().saturating_sub(1));
+        }
+    }
+
+    /// Deadlines of the next query.
+    fn deadlines(&self) -> Deadlines {
+        let mut deadlines = self.deadlines;
+        // Others connect for as long as they may: so a database that is slow to greet is found, too.
+        if self.breaker.is_suspicious() && self.runners.get() >= self.pool.status().max_size {
+            deadlines.connect = deadlines.connect.min(PROBE_PATIENCE);
+        }
+        deadlines
+    }
+
+    /// Hands rows out, unless the pack has more parts than the first.
+    fn answer(self: &Rc<Self>, waiting: Waiting, rows: Result<Rows, StoreError>) {
+        if rows.as_ref().is_ok_and(Rows::has_more) {
+            let since = Instant::now();
+            let waiting = Waiting { since, ..waiting };
+            self.in_parts.borrow_mut().push_back(waiting);
+            self.start(Admission::Usual);
+            self.sweep();
+        } else {
+            let _ = waiting.reply.send(rows);
+        }
+    }
+
+    /// The next one whose pack has several parts; who has gone is left out.
+    fn take_in_parts(&self) -> Option<Waiting> {
+        let mut in_parts = self.in_parts.borrow_mut();
+        loop {
+            let next = in_parts.pop_front()?;
+            if !next.reply.is_closed() {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Asks for all parts of a pack. Parts of two times do not fit together, so the first is among
+    /// them.
+    async fn ask_for_all(&self, waiting: Waiting) {
+        let began = self.begin();
+        let wanted = Wanted::All(waiting.user_id);
+        let found = pool::rows(&self.pool, wanted, self.deadlines).await;
+        self.end(began);
+        let error = found.as_ref().err();
+        // The database has just answered; that a long pack takes too long is no sign of sickness.
+        if error != Some(&StoreError::Timeout) {
+            self.judge(began, error);
+        }
+        let rows = found.and_then(|mut found| found.take(waiting.user_id));
+        let _ = waiting.reply.send(rows);
+    }
+
     /// When the one that has waited for longest came.
     fn oldest(&self) -> Option<Instant> {
-        self.waiting.borrow().front().map(|waiting| waiting.since)
+        let queues = [&self.waiting, &self.in_parts].into_iter();
+        let first =
+            |queue: &RefCell<VecDeque<Waiting>>| queue.borrow().front().map(|one| one.since);
+        queues.filter_map(first).min()
     }
 
     /// Tells all that have waited for too long that all connections are in use.
     fn refuse_late(&self, now: Instant) {
         let is_late = |waiting: &mut Waiting| now >= waiting.since + self.deadlines.wait;
-        while let Some(late) = self.waiting.borrow_mut().pop_front_if(is_late) {
-            let _ = late.reply.send(Err(StoreError::Busy));
+        for queue in [&self.waiting, &self.in_parts] {
+            while let Some(late) = queue.borrow_mut().pop_front_if(is_late) {
+                let _ = late.reply.send(Err(StoreError::Busy));
+            }
         }
     }
 
@@ -199,17 +312,18 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Tells the breaker how a query went.
-    fn judge(&self, error: Option<&StoreError>) {
+    fn judge(&self, began: Era, error: Option<&StoreError>) {
         match error {
             None => {
                 if self.breaker.succeeded() {
+                    self.stuck.set(self.asking.get());
                     tracing::info!("the database answers look-ups again");
                 }
             }
             // Says nothing about the database.
             Some(StoreError::Busy) => {}
             Some(error) => {
-                if self.breaker.failed(Instant::now()) {
+                if self.breaker.failed(began, Instant::now()) {
                     tracing::warn!(%error, "the database does not answer look-ups; probing it");
                 }
             }
@@ -220,6 +334,7 @@ impl<D: Driver> Shared<D> {
     fn take(&self, batch: &mut Vec<Waiting>, keys: &mut Vec<u64>) {
         keys.clear();
         let mut waiting = self.waiting.borrow_mut();
+        let now = Instant::now();
         while keys.len() < self.keys_per_query
             && let Some(next) = waiting.pop_front()
         {
@@ -231,6 +346,7 @@ impl<D: Driver> Shared<D> {
                 waiting.push_front(next);
                 return;
             }
+            self.waits.observe(now.duration_since(next.since));
             keys.push(next.user_id);
             batch.push(next);
         }
@@ -239,6 +355,7 @@ impl<D: Driver> Shared<D> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -247,6 +364,7 @@ mod tests {
     use tokio::sync::Semaphore;
     use tokio::task::LocalSet;
     use tokio::time::timeout;
+    use twitter_core::table::MAX_PART_BYTES;
 
     use super::*;
     use crate::store::{Found, MAX_KEYS, Packs};
@@ -259,11 +377,17 @@ mod tests {
     /// A user whose query fails.
     const FAILS: u64 = 666;
 
-    /// Notes the keys of each query; a query takes one permit.
+    /// From here on users have a pack in two parts.
+    const LARGE: u64 = 1_000;
+
+    /// Notes the keys of each query; one for first parts takes a permit, one for all parts its time.
+    /// Connections that are begun while packets are lost never come about.
     #[derive(Clone, Debug)]
     struct Fake {
         asked: Arc<Mutex<Vec<Vec<u64>>>>,
         permits: Arc<Semaphore>,
+        all_takes: Duration,
+        loses: Arc<AtomicBool>,
     }
 
     impl Fake {
@@ -271,6 +395,8 @@ mod tests {
             Self {
                 asked: Arc::default(),
                 permits: Arc::new(Semaphore::new(permits)),
+                all_takes: Duration::ZERO,
+                loses: Arc::default(),
             }
         }
 
@@ -284,7 +410,7 @@ mod tests {
 
         fn batches_of(&self, keys_per_query: usize, connections: usize) -> Batches<Self> {
             let pool = pool::new(self.clone(), connections, DEADLINES);
-            Batches::new(pool, keys_per_query, DEADLINES)
+            Batches::new(pool, keys_per_query, DEADLINES, WorkerDurations::default())
         }
     }
 
@@ -292,6 +418,9 @@ mod tests {
         type Connection = ();
 
         async fn connect(&self) -> Result<(), StoreError> {
+            if self.loses.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             Ok(())
         }
 
@@ -300,8 +429,17 @@ mod tests {
         }
 
         async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
-            let Wanted::FirstParts(user_ids) = wanted else {
-                return Ok(Found::default());
+            let user_ids = match wanted {
+                Wanted::FirstParts(user_ids) => user_ids,
+                Wanted::All(user_id) => {
+                    self.asked.lock().unwrap().push(vec![user_id]);
+                    tokio::time::sleep(self.all_takes).await;
+                    let mut found = Found::default();
+                    for (part, bytes) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
+                        found.push(user_id, part, bytes);
+                    }
+                    return Ok(found);
+                }
             };
             self.asked.lock().unwrap().push(user_ids.to_vec());
             self.permits.acquire().await.unwrap().forget();
@@ -310,7 +448,11 @@ mod tests {
             }
             let mut found = Found::default();
             for user_id in user_ids.iter().filter(|id| *id % 2 == 0) {
-                found.push(*user_id, 0, &whole_part());
+                if *user_id < LARGE {
+                    found.push(*user_id, 0, &whole_part());
+                } else {
+                    found.push(*user_id, 0, &large()[..MAX_PART_BYTES]);
+                }
             }
             Ok(found)
         }
@@ -322,6 +464,15 @@ mod tests {
         part[0] = twitter_core::record::PACK_VERSION;
         part[8] = 64;
         part
+    }
+
+    /// The same of a pack in two parts.
+    fn large() -> Vec<u8> {
+        let mut pack = vec![0; MAX_PART_BYTES + 64];
+        pack[0] = twitter_core::record::PACK_VERSION;
+        let len = u32::try_from(pack.len()).unwrap();
+        pack[8..12].copy_from_slice(&len.to_le_bytes());
+        pack
     }
 
     async fn local<T>(test: impl Future<Output = T>) -> T {
@@ -417,6 +568,80 @@ mod tests {
         .await;
     }
 
+    /// Asks for small and large packs together: how each one went, and when.
+    async fn large_ones(
+        fake: &Fake,
+        connections: usize,
+    ) -> Vec<(u64, Result<usize, StoreError>, u128)> {
+        let batches = fake.batches(connections);
+        let answers = local(async {
+            let started = Instant::now();
+            let users = [2, LARGE, LARGE + 2, LARGE + 4, LARGE + 6, 4];
+            let asked = users.map(|user| {
+                let batches = &batches;
+                async move {
+                    let rows = batches.rows(user).await;
+                    let bytes = rows.map(|rows| rows.parts.unwrap().finish().unwrap().len());
+                    (user, bytes, started.elapsed().as_millis())
+                }
+            });
+            join_all(asked).await
+        });
+        let answers = answers.await;
+        assert_eq!(
+            batches.shared.breaker.admit(Instant::now()),
+            Admission::Usual
+        );
+        assert!(batches.shared.in_parts.borrow().is_empty());
+        assert_eq!(batches.shared.runners.get(), 0);
+        answers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn packs_in_parts_have_deadlines_of_their_own_and_hold_nobody_up() {
+        let fake = Fake {
+            // Two of them take longer than one query may.
+            all_takes: DEADLINES.query * 6 / 10,
+            ..Fake::new(1000)
+        };
+        for (user, bytes, millis) in large_ones(&fake, 8).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else {
+                assert_eq!(bytes, Ok(large().len()));
+                assert!((60..70).contains(&millis), "{user} after {millis} ms");
+            }
+        }
+        // With one connection, what has to wait for too long is refused.
+        let mut refused = 0;
+        for (user, bytes, millis) in large_ones(&fake, 1).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else if bytes == Err(StoreError::Busy) {
+                refused += 1;
+                assert!((100..110).contains(&millis), "{user} after {millis} ms");
+            } else {
+                assert_eq!(bytes, Ok(large().len()));
+            }
+        }
+        assert_eq!(refused, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pack_that_takes_too_long_does_not_make_the_database_sick() {
+        let fake = Fake {
+            all_takes: DEADLINES.query * 2,
+            ..Fake::new(1000)
+        };
+        for (user, bytes, millis) in large_ones(&fake, 4).await {
+            if user < LARGE {
+                assert_eq!((bytes, millis), (Ok(64), 0));
+            } else {
+                assert_eq!(bytes, Err(StoreError::Timeout));
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn waiting_for_a_connection_and_for_an_answer_have_an_end() {
         let fake = Fake::new(0);
@@ -444,6 +669,57 @@ mod tests {
         })
         .await;
         assert_eq!(batches.shared.runners.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_back_is_found_however_few_the_connections_that_hang() {
+        let deadlines = Deadlines {
+            wait: Duration::from_millis(500),
+            connect: Duration::from_secs(2),
+            query: Duration::from_secs(1),
+        };
+        for (connections, late) in [1, 2, 3, 8]
+            .into_iter()
+            .flat_map(|c| (0..10).map(move |l| (c, l)))
+        {
+            let fake = Fake::new(1_000_000);
+            fake.loses.store(true, Ordering::Relaxed);
+            let pool = pool::new(fake.clone(), connections, deadlines);
+            let batches = Batches::new(pool, MAX_KEYS, deadlines, WorkerDurations::default());
+            let batches = Rc::new(batches);
+            let back = Duration::from_millis(5_000 + 100 * late);
+            let took = local(async {
+                let started = Instant::now();
+                let answered = Rc::new(Cell::new(None));
+                // They come all the time, and none waits for another.
+                for number in 0.. {
+                    if started.elapsed() >= back {
+                        fake.loses.store(false, Ordering::Relaxed);
+                    }
+                    let (batches, first) = (Rc::clone(&batches), Rc::clone(&answered));
+                    tokio::task::spawn_local(async move {
+                        if batches.rows(number % 500).await.is_ok() && first.get().is_none() {
+                            first.set(Some(started.elapsed()));
+                        }
+                    });
+                    if answered.get().is_some() {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                let took = answered.get().unwrap().checked_sub(back).unwrap();
+                // What still hangs holds nobody up, comes to its end, and is no sign of sickness.
+                for user in 1..20 {
+                    let answer = timeout(Duration::from_millis(50), batches.rows(user)).await;
+                    assert!(matches!(answer, Ok(Ok(_))), "{connections}: {answer:?}");
+                }
+                tokio::time::sleep(deadlines.connect + deadlines.query).await;
+                assert!(batches.rows(1).await.is_ok(), "{connections}");
+                took
+            });
+            let took = took.await;
+            assert!(took < Duration::from_millis(800), "{connections}: {took:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -507,7 +783,8 @@ mod tests {
     #[test]
     fn a_task_for_the_queue_is_small() {
         let address = Address::parse("mysql://user@host:1/database", None, None).unwrap();
-        let Packs::MySql(batches) = Packs::new(&[address], 2, MAX_KEYS, DEADLINES) else {
+        let waits = WorkerDurations::default();
+        let Packs::MySql(batches) = Packs::new(&[address], 2, MAX_KEYS, DEADLINES, waits) else {
             panic!("an address of MySQL");
         };
         // It is copied several times whenever one starts, which is once in some twenty look-ups.

@@ -3,7 +3,8 @@
 //!
 //! After a few failed queries in a row, look-ups are refused at once. Every now and then one is let
 //! through as a probe; the first that is answered ends it. Probes may overlap: one that hangs in a
-//! black hole must not keep the next from finding that the database is back.
+//! black hole must not keep the next from finding that the database is back. Where there is no
+//! connection left for another, it gives up connecting early.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -16,6 +17,11 @@ const FAILURES: u32 = 2;
 
 /// Time between probes: half of how late a database that came back is noticed at most.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long a look-up that is a probe waits for its answer, and its query for a new connection
+/// where no other is left to probe with. A connection that was begun while packets were lost is dead
+/// though the database is back.
+pub(crate) const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a look-up may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,12 @@ pub(crate) enum Admission {
 pub(crate) struct Breaker {
     failures: Cell<u32>,
     next_probe: Cell<Option<Instant>>,
+    recoveries: Cell<u32>,
 }
+
+/// When a query began, as far as that matters for what its failure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Era(u32);
 
 impl Breaker {
     /// Whether a look-up may go ahead at this time.
@@ -48,14 +59,32 @@ impl Breaker {
         }
     }
 
+    /// To be asked for when a query begins.
+    pub(crate) fn era(&self) -> Era {
+        Era(self.recoveries.get())
+    }
+
+    /// Whether the last query failed.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        self.failures.get() > 0
+    }
+
     /// A query was answered. Says whether the database was sick until now.
     pub(crate) fn succeeded(&self) -> bool {
         self.failures.set(0);
-        self.next_probe.take().is_some()
+        let was_sick = self.next_probe.take().is_some();
+        if was_sick {
+            self.recoveries.set(self.recoveries.get().wrapping_add(1));
+        }
+        was_sick
     }
 
-    /// A query was not answered. Says whether this made the database sick.
-    pub(crate) fn failed(&self, now: Instant) -> bool {
+    /// A query was not answered. Says whether this made the database sick. Of one that began before
+    /// the database came back, such as a probe that hung, it does not.
+    pub(crate) fn failed(&self, began: Era, now: Instant) -> bool {
+        if began != self.era() {
+            return false;
+        }
         let failures = self.failures.get().saturating_add(1);
         self.failures.set(failures);
         let turned = failures >= FAILURES && self.next_probe.get().is_none();
@@ -75,24 +104,41 @@ mod tests {
         let breaker = Breaker::default();
         let now = Instant::now();
         for _ in 0..10 {
-            assert!(!breaker.failed(now), "one failure alone");
+            assert!(!breaker.failed(breaker.era(), now), "one failure alone");
+            assert!(breaker.is_suspicious());
             assert!(!breaker.succeeded());
+            assert!(!breaker.is_suspicious());
         }
         assert_eq!(breaker.admit(now), Admission::Usual);
-        assert!(!breaker.failed(now));
-        assert!(breaker.failed(now));
-        assert!(!breaker.failed(now), "told once");
+        assert!(!breaker.failed(breaker.era(), now));
+        assert!(breaker.failed(breaker.era(), now));
+        assert!(!breaker.failed(breaker.era(), now), "told once");
         assert_eq!(breaker.admit(now), Admission::Refused);
         assert!(breaker.succeeded());
         assert_eq!(breaker.admit(now), Admission::Usual);
     }
 
     #[test]
+    fn what_began_before_the_database_came_back_says_nothing_of_it() {
+        let breaker = Breaker::default();
+        let now = Instant::now();
+        let before = breaker.era();
+        breaker.failed(before, now);
+        breaker.failed(before, now);
+        breaker.succeeded();
+        for _ in 0..3 {
+            assert!(!breaker.failed(before, now));
+        }
+        assert_eq!(breaker.admit(now), Admission::Usual);
+        assert!(!breaker.is_suspicious());
+    }
+
+    #[test]
     fn probes_have_a_pause_between_them_and_do_not_wait_for_each_other() {
         let breaker = Breaker::default();
         let mut now = Instant::now();
-        breaker.failed(now);
-        breaker.failed(now);
+        breaker.failed(breaker.era(), now);
+        breaker.failed(breaker.era(), now);
         for _ in 0..3 {
             assert_eq!(breaker.admit(now), Admission::Refused);
             now += PROBE_PAUSE;

@@ -1,6 +1,7 @@
 //! One function for each route.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use twitter_core::record::OwnedPack;
 use twitter_core::render;
 use twitter_core::table::TABLE;
 
-use crate::app::{App, Lookup, Outcome};
+use crate::app::{App, Lookup, Outcome, Table};
 use crate::cache::{Entry, Found};
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -89,20 +90,9 @@ async fn find(
     user_id: u64,
     span: Option<&Span>,
 ) -> Result<(Arc<Entry>, Found), StoreError> {
-    let load = || async {
-        let started = Instant::now();
-        let asked = span.map(|span| look_up(app, span));
-        let pack = app.packs.pack(user_id).await;
-        if let Some(asked) = asked {
-            ended(asked, &pack);
-        }
-        if !matches!(pack, Err(StoreError::Sick)) {
-            app.store_durations.observe(started.elapsed());
-        }
-        if let Err(StoreError::Damaged(error)) = &pack {
-            tracing::error!(user_id, %error, "a damaged pack; load the table again");
-        }
-        pack
+    let load = || {
+        let asked = span.map(|span| look_up(&app.table, span));
+        load(Rc::clone(&app.table), user_id, asked)
     };
     let (entry, found) = app.cache.get(user_id, app.generation(), load).await?;
     app.count_lookup(match found {
@@ -113,11 +103,31 @@ async fn find(
     Ok((entry, found))
 }
 
-/// The span of one look-up in the table, within that of the request that waits for it. Should the
-/// request go away first, it ends then. The key is left out: it says who was asked about.
-fn look_up(app: &App, span: &Span) -> Child {
+/// One look-up in the table. Borrows nothing of the request: the cache may let it go on without.
+async fn load(
+    table: Rc<Table>,
+    user_id: u64,
+    asked: Option<Child>,
+) -> Result<Option<OwnedPack>, StoreError> {
+    let started = Instant::now();
+    let pack = table.packs.pack(user_id).await;
+    if let Some(asked) = asked {
+        ended(asked, &pack);
+    }
+    if !matches!(pack, Err(StoreError::Sick)) {
+        table.durations.observe(started.elapsed());
+    }
+    if let Err(StoreError::Damaged(error)) = &pack {
+        tracing::error!(user_id, %error, "a damaged pack; load the table again");
+    }
+    pack
+}
+
+/// The span of one look-up in the table, within that of the request that caused it. Should the look-up
+/// be dropped with the request, it ends then. The key is left out: it says who was asked about.
+fn look_up(table: &Table, span: &Span) -> Child {
     let mut child = span.child(LOOK_UP);
-    child.fact("db.system.name", app.packs.system());
+    child.fact("db.system.name", table.packs.system());
     child.fact("db.operation.name", "SELECT");
     child.fact("db.collection.name", TABLE);
     child

@@ -47,7 +47,7 @@ impl<D: Driver> managed::Manager for Manager<D> {
         // Boxed: it is rare, and would make what is kept for every query four times as large.
         let connection = Box::pin(self.driver.connect()).await;
         let connection = connection.map_err(|error| match error {
-            StoreError::Failed(why) => StoreError::NoConnection(why),
+            StoreError::Broken(why) | StoreError::Failed(why) => StoreError::NoConnection(why),
             other => other,
         })?;
         let now = Instant::now();
@@ -95,8 +95,7 @@ pub(crate) fn new<D: Driver>(
         .expect("time-outs have the runtime that they need")
 }
 
-/// The rows that are asked for, and all others of a pack that has more than its first part. May be
-/// dropped at any point: the connection is then not used again.
+/// The rows that are asked for. May be dropped at any point: the connection is then not used again.
 /// Takes no longer than all deadlines together, however many dead connections are met.
 pub(crate) async fn rows<D: Driver>(
     pool: &Pool<Manager<D>>,
@@ -108,30 +107,37 @@ pub(crate) async fn rows<D: Driver>(
         connect,
         query,
     } = deadlines;
-    let asked = tokio::time::timeout(wait + connect + query, ask(pool, wanted, query));
+    let asked = tokio::time::timeout(wait + connect + query, ask(pool, wanted, deadlines));
     asked.await.map_err(|_| StoreError::Timeout)?
 }
 
 async fn ask<D: Driver>(
     pool: &Pool<Manager<D>>,
     wanted: Wanted<'_>,
-    deadline: Duration,
+    deadlines: Deadlines,
 ) -> Result<Found, StoreError> {
-    let object = get(pool).await?;
+    let object = get(pool, deadlines).await?;
     let is_reused = Object::metrics(&object).recycle_count > 0;
-    match ask_on(pool, object, wanted, deadline).await {
+    match ask_on(pool, object, wanted, deadlines.query).await {
         // It broke while it idled, as when the database was restarted, and so did all that idle. The
-        // query only reads, so asking twice does no harm.
-        Err(StoreError::Failed(_)) if is_reused => {
+        // query only reads, so asking twice does no harm. What the database says about the query it
+        // would say again.
+        Err(StoreError::Broken(_)) if is_reused => {
             pool.retain(|_, _| false);
-            ask_on(pool, get(pool).await?, wanted, deadline).await
+            let object = get(pool, deadlines).await?;
+            ask_on(pool, object, wanted, deadlines.query).await
         }
         answered => answered,
     }
 }
 
-async fn get<D: Driver>(pool: &Pool<Manager<D>>) -> Result<Object<Manager<D>>, StoreError> {
-    let object = pool.get().await;
+async fn get<D: Driver>(
+    pool: &Pool<Manager<D>>,
+    deadlines: Deadlines,
+) -> Result<Object<Manager<D>>, StoreError> {
+    let mut timeouts = pool.timeouts();
+    timeouts.create = Some(deadlines.connect);
+    let object = pool.timeout_get(&timeouts).await;
     object.map_err(|error| match error {
         PoolError::Backend(error) => error,
         PoolError::Timeout(managed::TimeoutType::Wait) => StoreError::Busy,
@@ -148,17 +154,7 @@ async fn ask_on<D: Driver>(
 ) -> Result<Found, StoreError> {
     object.interrupted = true;
     let driver = &pool.manager().driver;
-    let asked = async {
-        let mut found = driver.rows(&mut object.connection, wanted).await?;
-        if matches!(wanted, Wanted::FirstParts(_)) {
-            // Parts of two times do not fit together, so the first is asked for again.
-            for user_id in found.unfinished() {
-                let all = driver.rows(&mut object.connection, Wanted::All(user_id));
-                found.replace(user_id, all.await?);
-            }
-        }
-        Ok::<_, StoreError>(found)
-    };
+    let asked = driver.rows(&mut object.connection, wanted);
     let rows = tokio::time::timeout(deadline, asked).await;
     let rows = rows.map_err(|_| StoreError::Timeout)??;
     object.interrupted = false;
@@ -178,26 +174,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use twitter_core::record::PACK_VERSION;
-    use twitter_core::table::MAX_PART_BYTES;
-
     use super::*;
 
-    /// Counts what happens; a query for user 1 never ends, one for user 2 fails, user 4 has a pack in
-    /// two parts.
+    /// Counts what happens; a query for user 1 never ends, one for user 2 breaks the connection, one
+    /// for user 5 is refused by the database.
     #[derive(Clone, Debug, Default)]
     struct Fake {
         connected: Arc<AtomicUsize>,
         pinged: Arc<AtomicUsize>,
-    }
-
-    /// As much of a pack as joining its parts looks at: version and length.
-    fn large() -> Vec<u8> {
-        let mut pack = vec![0; MAX_PART_BYTES + 64];
-        pack[0] = PACK_VERSION;
-        let len = u32::try_from(pack.len()).unwrap();
-        pack[8..12].copy_from_slice(&len.to_le_bytes());
-        pack
+        refused: Arc<AtomicUsize>,
     }
 
     impl Driver for Fake {
@@ -216,25 +201,12 @@ mod tests {
         async fn rows(&self, (): &mut (), wanted: Wanted<'_>) -> Result<Found, StoreError> {
             match wanted {
                 Wanted::FirstParts([1]) => std::future::pending().await,
-                Wanted::FirstParts([2]) => Err(StoreError::Failed("no".into())),
-                Wanted::FirstParts([4, 6]) => {
-                    let mut found = Found::default();
-                    found.push(4, 0, &large()[..MAX_PART_BYTES]);
-                    let mut small = large();
-                    small.truncate(64);
-                    small[8..12].copy_from_slice(&64_u32.to_le_bytes());
-                    found.push(6, 0, &small);
-                    Ok(found)
+                Wanted::FirstParts([2]) => Err(StoreError::Broken("gone".into())),
+                Wanted::FirstParts([5]) => {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    Err(StoreError::Failed("no".into()))
                 }
-                Wanted::All(4) => {
-                    let mut found = Found::default();
-                    for (number, part) in (0..).zip(large().chunks(MAX_PART_BYTES)) {
-                        found.push(4, number, part);
-                    }
-                    Ok(found)
-                }
-                Wanted::All(user_id) => panic!("all of user {user_id} came at once"),
-                Wanted::FirstParts(_) => Ok(Found::default()),
+                Wanted::FirstParts(_) | Wanted::All(_) => Ok(Found::default()),
             }
         }
     }
@@ -247,18 +219,6 @@ mod tests {
 
     async fn ask<D: Driver>(pool: &Pool<Manager<D>>, user_id: u64) -> Result<Found, StoreError> {
         rows(pool, Wanted::FirstParts(&[user_id]), DEADLINES).await
-    }
-
-    #[tokio::test]
-    async fn a_pack_in_parts_is_asked_for_as_a_whole() {
-        let pool = new(Fake::default(), 1, DEADLINES);
-        let wanted = Wanted::FirstParts(&[4, 6]);
-        let mut found = rows(&pool, wanted, DEADLINES).await.unwrap();
-        for (user_id, len) in [(4, large().len()), (6, 64)] {
-            let rows = found.take(user_id).unwrap();
-            let pack = rows.parts.unwrap().finish().unwrap();
-            assert_eq!(pack.len(), len, "user {user_id}");
-        }
     }
 
     #[tokio::test]
@@ -288,7 +248,7 @@ mod tests {
         assert_eq!(
             fake.connected.load(Ordering::Relaxed),
             4,
-            "after an error, which one that was used before is forgiven once"
+            "after it broke, which one that was used before is forgiven once"
         );
         let slow = Deadlines {
             query: Duration::from_mins(1),
@@ -306,6 +266,22 @@ mod tests {
             5,
             "after being dropped"
         );
+    }
+
+    #[tokio::test]
+    async fn an_error_that_the_database_reports_costs_neither_a_second_query_nor_the_pool() {
+        let fake = Fake::default();
+        let pool = new(fake.clone(), 4, DEADLINES);
+        let connections = [pool.get().await, pool.get().await, pool.get().await];
+        drop(connections);
+        assert_eq!(pool.status().available, 3);
+        let error = ask(&pool, 5).await.expect_err("it is refused");
+        assert_eq!(error, StoreError::Failed("no".into()));
+        assert_eq!(fake.refused.load(Ordering::Relaxed), 1);
+        assert_eq!(fake.connected.load(Ordering::Relaxed), 3);
+        assert!(ask(&pool, 3).await.is_ok());
+        assert!(ask(&pool, 2).await.is_err());
+        assert_eq!(pool.status().size, 1, "all that idled may be broken");
     }
 
     #[tokio::test]

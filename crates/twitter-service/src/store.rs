@@ -8,6 +8,7 @@ use std::sync::Arc;
 use database_address::{Address, Options};
 use deadpool::managed::Pool;
 use futures_util::{Stream, TryStreamExt as _};
+use service_kit::metrics::WorkerDurations;
 use sqlx::error::DatabaseError;
 use twitter_core::error::{MetaError, PackError};
 use twitter_core::record::{Joiner, OwnedPack, PACK_VERSION};
@@ -72,21 +73,6 @@ impl Found {
         }
     }
 
-    /// The keys of which there are more rows than came.
-    pub(crate) fn unfinished(&self) -> Vec<u64> {
-        let unfinished = self.0.iter().filter(|(_, rows)| match rows {
-            Ok(rows) => rows.parts.as_ref().is_some_and(|parts| !parts.is_whole()),
-            Err(_) => false,
-        });
-        unfinished.map(|(user_id, _)| *user_id).collect()
-    }
-
-    /// Puts what was found under a key later in place of what was there.
-    pub(crate) fn replace(&mut self, user_id: u64, mut later: Self) {
-        self.0.retain(|(known, _)| *known != user_id);
-        self.0.append(&mut later.0);
-    }
-
     /// What was found under a key; nothing the second time.
     pub(crate) fn take(&mut self, user_id: u64) -> Result<Rows, StoreError> {
         let place = self.0.iter().position(|(found, _)| *found == user_id);
@@ -114,6 +100,11 @@ impl Rows {
         }
         self.parts.get_or_insert_default().push(part, pack)
     }
+
+    /// Whether the pack has more parts than came.
+    pub(crate) fn has_more(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| !parts.is_whole())
+    }
 }
 
 /// Why the table did not answer. Cheap to copy to everybody who waits for the same answer.
@@ -131,7 +122,10 @@ pub(crate) enum StoreError {
     /// A new connection was refused: nobody listens, too many connections, a wrong password.
     #[error("{0}")]
     NoConnection(Arc<str>),
-    /// A connection broke, or the database reports an error.
+    /// A connection broke or talks nonsense, or the database says that it ends it.
+    #[error("{0}")]
+    Broken(Arc<str>),
+    /// The database reports an error, and the connection goes on.
     #[error("{0}")]
     Failed(Arc<str>),
     /// The database has no such table.
@@ -182,7 +176,7 @@ impl StoreError {
             Self::Busy => StoreErrorKind::Busy,
             Self::Timeout => StoreErrorKind::Timeout,
             Self::Sick => StoreErrorKind::Sick,
-            Self::NoConnection(_) | Self::Failed(_) => StoreErrorKind::Failed,
+            Self::NoConnection(_) | Self::Broken(_) | Self::Failed(_) => StoreErrorKind::Failed,
             Self::NoTable | Self::NoMeta | Self::Meta(_) | Self::Version { .. } => {
                 StoreErrorKind::Table
             }
@@ -190,14 +184,15 @@ impl StoreError {
         }
     }
 
-    /// The one line that a person needs, from what sqlx says. `is_no_table` knows how this kind of
-    /// database says that.
+    /// The one line that a person needs, from what sqlx says. `meaning` knows how this kind of
+    /// database says what.
     fn of_sqlx(
         address: &Address,
         error: &sqlx::Error,
-        is_no_table: fn(&dyn DatabaseError) -> bool,
+        meaning: fn(&dyn DatabaseError) -> Meaning,
     ) -> Self {
-        if error.as_database_error().is_some_and(is_no_table) {
+        let reported = error.as_database_error().map(meaning);
+        if reported == Some(Meaning::NoTable) {
             return Self::NoTable;
         }
         let text = match error {
@@ -206,8 +201,31 @@ impl StoreError {
             sqlx::Error::Tls(error) => format!("no TLS with the database: {error}"),
             other => other.to_string(),
         };
-        Self::Failed(format!("{address}: {}", text.replace('\n', " ")).into())
+        let line = format!("{address}: {}", text.replace('\n', " ")).into();
+        let is_broken = matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed
+        );
+        if is_broken || reported == Some(Meaning::Ends) {
+            Self::Broken(line)
+        } else {
+            Self::Failed(line)
+        }
     }
+}
+
+/// What an error that the database reports is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// There is no such table.
+    NoTable,
+    /// The connection: the database is being stopped, or somebody has ended it.
+    Ends,
+    /// The statement.
+    Other,
 }
 
 /// The table's description, through one connection.
@@ -274,16 +292,22 @@ pub(crate) enum Packs {
 
 impl Packs {
     /// Prepares to open at most so many connections, and to ask for at most so many users in a
-    /// query, up to [`MAX_KEYS`]; nothing is opened yet.
+    /// query, up to [`MAX_KEYS`]; nothing is opened yet. `waits` counts how long look-ups wait until
+    /// they are part of a query.
     pub(crate) fn new(
         addresses: &[Address],
         connections: usize,
         keys_per_query: usize,
         deadlines: Deadlines,
+        waits: WorkerDurations,
     ) -> Self {
         match AnyPool::new(addresses, connections, deadlines) {
-            AnyPool::MySql(pool) => Self::MySql(Batches::new(pool, keys_per_query, deadlines)),
-            AnyPool::Sqlite(pool) => Self::Sqlite(Batches::new(pool, keys_per_query, deadlines)),
+            AnyPool::MySql(pool) => {
+                Self::MySql(Batches::new(pool, keys_per_query, deadlines, waits))
+            }
+            AnyPool::Sqlite(pool) => {
+                Self::Sqlite(Batches::new(pool, keys_per_query, deadlines, waits))
+            }
         }
     }
 

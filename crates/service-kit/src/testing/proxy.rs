@@ -21,8 +21,11 @@ pub enum Fault {
     Refuse,
     /// Connections are taken and reset at once, open ones too.
     Reset,
-    /// Connections are taken, and no byte passes either way.
+    /// Connections are taken, and no byte passes either way; they go on afterwards.
     BlackHole,
+    /// Connections are taken, and whatever is sent on them is lost, also afterwards: as when the other
+    /// end has gone without a word, or an address has moved.
+    Lose,
     /// Each piece of a reply comes so much later.
     Delay(Duration),
     /// So many bytes of replies pass on each connection, counted from its beginning; then it is reset.
@@ -86,7 +89,16 @@ impl Proxy {
     ///
     /// When there is no free port.
     pub fn start(upstream: SocketAddr) -> Self {
-        let reserved = bind(0);
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), upstream)
+    }
+
+    /// As [`Self::start`], on this address; port 0 is a free one.
+    ///
+    /// # Panics
+    ///
+    /// When the address is not of version 4 or not free.
+    pub fn start_at(addr: SocketAddr, upstream: SocketAddr) -> Self {
+        let reserved = bind(addr);
         let addr = reserved.local_addr().expect("a bound socket");
         let addr = addr.as_socket().expect("of the internet");
         let shared = Arc::new(Shared {
@@ -149,7 +161,7 @@ impl Proxy {
         if self.shared.listening.swap(true, Ordering::SeqCst) {
             return;
         }
-        let socket = bind(self.addr.port());
+        let socket = bind(self.addr);
         socket.listen(1024).expect("a bound socket");
         let listener: TcpListener = socket.into();
         let shared = Arc::clone(&self.shared);
@@ -190,11 +202,10 @@ impl Shared {
 }
 
 /// The port may be shared among our own sockets, one of which never listens.
-fn bind(port: u16) -> Socket {
+fn bind(addr: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");
     socket.set_reuse_address(true).expect("an open socket");
     socket.set_reuse_port(true).expect("an open socket");
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     socket.bind(&addr.into()).expect("a free port");
     socket
 }
@@ -225,6 +236,7 @@ fn serve(mut client: TcpStream, shared: &Shared, number: u64) -> std::io::Result
             Fault::Reset => return reset(&client),
             Fault::Say(bytes) => return client.write_all(&bytes),
             Fault::BlackHole => std::thread::park_timeout(LOOK),
+            Fault::Lose => return lose(client, shared),
             _ => break,
         }
     }
@@ -244,6 +256,9 @@ fn serve(mut client: TcpStream, shared: &Shared, number: u64) -> std::io::Result
         if shared.now() == Fault::BlackHole {
             std::thread::park_timeout(LOOK);
             continue;
+        }
+        if shared.now() == Fault::Lose {
+            break lose(client, shared);
         }
         if let Fault::Flaky { seed, late, resets } = shared.now() {
             let room = flaky.get_or_insert_with(|| {
@@ -315,7 +330,7 @@ fn hand_on(
         let unchanged = shared.changes.load(Ordering::SeqCst) == changes;
         match shared.now() {
             Fault::Reset => return Ok(false),
-            Fault::BlackHole => {}
+            Fault::BlackHole | Fault::Lose => {}
             Fault::Delay(delay) if unchanged && started.elapsed() < delay => {}
             Fault::CutAfter(limit) => {
                 let room = usize::try_from(limit.saturating_sub(*passed)).unwrap_or(usize::MAX);
@@ -330,6 +345,18 @@ fn hand_on(
     client.write_all(piece)?;
     *passed += piece.len() as u64;
     Ok(!cut)
+}
+
+/// Takes what is sent and says nothing until the client leaves.
+fn lose(mut client: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    client.set_read_timeout(Some(LOOK))?;
+    let mut buffer = [0; 1024];
+    while shared.now() != Fault::Reset {
+        if read(&mut client, &mut buffer)? == Some(0) {
+            return Ok(());
+        }
+    }
+    reset(&client)
 }
 
 /// What is there within a moment; `None` when nothing came.
@@ -350,6 +377,7 @@ fn reset(stream: &TcpStream) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wait_until;
     use super::*;
 
     /// Says everything back.
@@ -398,6 +426,29 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         proxy.set(Fault::None);
         assert!(connect(&proxy).is_ok());
+    }
+
+    #[test]
+    fn what_is_lost_stays_so_and_new_connections_pass() {
+        let proxy = Proxy::start(echo());
+        proxy.set(Fault::Lose);
+        let mut lost = connect(&proxy).unwrap();
+        lost.write_all(b"hello").unwrap();
+        wait_until("it is taken", || proxy.open() == 1);
+        lost.set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let mut back = [0; 5];
+        assert!(lost.read(&mut back).is_err(), "nothing comes");
+        proxy.set(Fault::None);
+        let mut stream = connect(&proxy).unwrap();
+        stream.write_all(b"hello").unwrap();
+        stream.read_exact(&mut back).unwrap();
+        assert!(lost.read(&mut back).is_err(), "nothing comes afterwards");
+        drop(lost);
+        wait_until("it is given back", || proxy.open() == 1);
+        // Cutting ends it as well.
+        proxy.set(Fault::Lose);
+        proxy.set_and_cut(Fault::None);
     }
 
     #[test]

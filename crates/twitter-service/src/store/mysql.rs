@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnection, MySqlDatabaseError};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-use super::{Driver, Found, StoreError, Wanted, gather, options};
+use super::{Driver, Found, Meaning, StoreError, Wanted, gather, options};
 
 /// More than the statements there are: an eviction would send a command without a reply, which
 /// this version of sqlx follows with a stall of 40 ms (it does not set TCP_NODELAY).
@@ -17,6 +17,11 @@ const STATEMENTS: usize = 32;
 
 /// The server's number for a table that does not exist.
 const NO_SUCH_TABLE: u16 = 1146;
+
+/// The servers' numbers for a connection that somebody has ended or that idled for too long: of
+/// MariaDB, then of MySQL. That the server is being stopped and other ends are of class 08 of the
+/// standard's states.
+const ENDS: [u16; 3] = [1927, 3169, 4031];
 
 /// How long a host that refused or did not answer comes last, when there are others.
 const AVOIDED: Duration = Duration::from_secs(5);
@@ -75,24 +80,51 @@ impl Host {
             return Err(StoreError::Failed("not an address of MySQL".into()));
         };
         let options = options.statement_cache_capacity(STATEMENTS);
+        let mut attempt = Attempt {
+            host: self,
+            has_failed: true,
+        };
         let connected = match tokio::time::timeout(patience, options.connect()).await {
             Ok(connected) => connected.map_err(|error| error_of(&self.address, &error)),
             Err(_) => Err(StoreError::Timeout),
         };
-        let failed = connected.is_err().then(Instant::now);
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        attempt.has_failed = connected.is_err();
         connected
     }
 }
 
-fn error_of(address: &Address, error: &sqlx::Error) -> StoreError {
-    StoreError::of_sqlx(address, error, is_no_table)
+/// Notes at its end how connecting went. Given up by the caller, it went badly: the next one should
+/// not begin with the host that has just used the time up.
+struct Attempt<'a> {
+    host: &'a Host,
+    has_failed: bool,
 }
 
-fn is_no_table(error: &dyn DatabaseError) -> bool {
-    error
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let failed = self.has_failed.then(Instant::now);
+        let noted = self.host.failed.lock();
+        *noted.unwrap_or_else(PoisonError::into_inner) = failed;
+    }
+}
+
+fn error_of(address: &Address, error: &sqlx::Error) -> StoreError {
+    StoreError::of_sqlx(address, error, meaning)
+}
+
+fn meaning(error: &dyn DatabaseError) -> Meaning {
+    let number = error
         .try_downcast_ref::<MySqlDatabaseError>()
-        .is_some_and(|error| error.number() == NO_SUCH_TABLE)
+        .map(MySqlDatabaseError::number);
+    if number == Some(NO_SUCH_TABLE) {
+        Meaning::NoTable
+    } else if number.is_some_and(|number| ENDS.contains(&number))
+        || error.code().is_some_and(|state| state.starts_with("08"))
+    {
+        Meaning::Ends
+    } else {
+        Meaning::Other
+    }
 }
 
 /// A connection that knows whose it is, for messages.
@@ -145,6 +177,22 @@ impl Driver for MySql {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_used_the_callers_time_up_comes_last() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = silent.local_addr().unwrap();
+        let url = format!("mysql://u@{silent},writer:2/d");
+        let addresses = Address::parse_list(&url, None, None).unwrap();
+        let driver = MySql::new(&addresses, Duration::from_mins(1));
+        let given_up = tokio::time::timeout(Duration::from_millis(1), driver.connect());
+        assert!(given_up.await.is_err());
+        let last = driver
+            .in_order()
+            .last()
+            .map(|host| host.address.to_string());
+        assert_eq!(last, Some(format!("mysql://{silent}/d")));
+    }
 
     #[test]
     fn a_host_that_failed_comes_last_for_a_while() {

@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
 
-use super::{Driver, Found, StoreError, Wanted, gather, options};
+use super::{Driver, Found, Meaning, StoreError, Wanted, gather, options};
 
 /// How long to wait while a load of the table commits.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -25,12 +25,16 @@ impl Sqlite {
     }
 
     fn error(&self, error: &sqlx::Error) -> StoreError {
-        StoreError::of_sqlx(&self.address, error, is_no_table)
+        StoreError::of_sqlx(&self.address, error, meaning)
     }
 }
 
-fn is_no_table(error: &dyn DatabaseError) -> bool {
-    error.message().starts_with("no such table")
+fn meaning(error: &dyn DatabaseError) -> Meaning {
+    if error.message().starts_with("no such table") {
+        Meaning::NoTable
+    } else {
+        Meaning::Other
+    }
 }
 
 impl Driver for Sqlite {

@@ -66,6 +66,12 @@ fn answers_every_known_request() {
         assert_eq!(check(&service, &data("tiny_requests.jsonl"), "tiny"), 111);
     }
     assert!(service.metric("twitter_lookups_total{found=\"hit\"}") > 100.0);
+    let misses = service.metric("twitter_lookups_total{found=\"miss\"}");
+    let waited = service.metric("twitter_store_wait_seconds_count");
+    assert!(
+        (waited - misses).abs() < 0.5,
+        "{waited} waits, {misses} misses"
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The twitter service as its clients and operators see it, through a running program.
 
+mod cancelled;
 mod contacts;
 mod deploys;
+mod failover;
 mod hostile;
 mod mysql;
 mod secrets;

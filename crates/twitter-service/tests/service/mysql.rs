@@ -240,39 +240,6 @@ fn a_password_may_come_from_a_file_and_a_wrong_one_is_told() {
 }
 
 #[test]
-fn clients_that_hang_up_never_disturb_others() {
-    let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "cancel") else {
-        return;
-    };
-    let settings = [
-        ("CACHE_MB", "0"),
-        ("WORKERS", "1"),
-        ("DATABASE_CONNECTIONS", "2"),
-    ];
-    let service = start_ready(&database.url(), &settings);
-    let request = format!("GET {TARGET} HTTP/1.1\r\nHost: test\r\n\r\n");
-    let mut patient = service.connect();
-    // 10,000 clients: some hang up at once, some while the query runs, politely or with a reset.
-    for round in 0..1_000 {
-        for number in 0..10 {
-            let mut hasty = service.connect();
-            hasty.send(request.as_bytes());
-            if number % 3 == 0 {
-                std::thread::yield_now();
-            }
-            if number % 2 == 0 {
-                hasty.reset();
-            }
-        }
-        assert_eq!(patient.get(TARGET).text(), REPLY, "round {round}");
-    }
-    wait_until("no request is left behind", || {
-        service.metric("twitter_requests_in_flight") < 0.5
-            && service.metric("twitter_connections") < 1.5
-    });
-}
-
-#[test]
 fn no_query_waits_for_a_delayed_acknowledgement() {
     let Some(database) = Database::load("TRIPOD_TEST_MYSQL_URL", "delay") else {
         return;

@@ -25,8 +25,15 @@ const CLIENTS: u32 = 4;
 /// The share of the most that is asked for.
 const LOAD: f64 = 0.6;
 
-/// By how much the memory of a service may grow.
-const GROWTH_KB: u64 = 64 * 1024;
+/// By how much the memory of a service may grow once it is warm.
+const GROWTH_KB: u64 = 8 * 1024;
+
+/// Descriptors that may be open afterwards and were not before: of the few connections with the database
+/// some may not have been needed until then.
+const MORE_DESCRIPTORS: usize = 6;
+
+/// Connections whose requests warm a service: enough for each worker to get some.
+const WARMING: usize = 16;
 
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +65,12 @@ struct Asked {
 
 impl Asked {
     fn new(name: &'static str, service: Running, known: Vec<(String, String)>) -> Self {
-        let mut connection = service.connect();
-        for (target, reply) in &known {
-            assert_eq!(connection.get(target).text(), *reply, "{target}");
+        for _ in 0..WARMING {
+            let mut connection = service.connect();
+            for (target, reply) in &known {
+                assert_eq!(connection.get(target).text(), *reply, "{target}");
+            }
         }
-        drop(connection);
         Self {
             name,
             before: Held::by(&service),
@@ -91,8 +99,8 @@ impl Asked {
         let metric = |what: &str| self.service.metric(&format!("{name}_{what}"));
         wait_until("requests, descriptors and threads are given back", || {
             let now = Held::by(&self.service);
-            now.descriptors <= before.descriptors + 24
-                && now.threads <= before.threads + 8
+            now.descriptors <= before.descriptors + MORE_DESCRIPTORS
+                && now.threads <= before.threads + 2
                 && metric("requests_in_flight") < 0.5
                 && metric("connections") < 0.5
         });
@@ -215,13 +223,12 @@ fn client(all: &[Asked], over: &AtomicBool, answered: &AtomicU64, rate: Option<f
                 }
                 let (target, reply) = &asked.known[number % asked.known.len()];
                 let answer = connection.get(target);
-                // What the cache does not hold is refused while the database is away, never wrong.
-                let is_refused = answer.status == 503 && asked.name == "twitter";
+                // Each worker knows all users by now, so nobody is refused while the database is away.
                 assert!(
-                    is_refused || (answer.status == 200 && answer.text() == *reply),
+                    answer.status == 200 && answer.text() == *reply,
                     "{target}: {answer:?}"
                 );
-                answered.fetch_add(u64::from(answer.status == 200), Ordering::Relaxed);
+                answered.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -286,6 +293,7 @@ fn nothing_leaks_and_nothing_is_wrong_while_the_database_comes_and_goes() {
         ("DATABASE_PASSWORD_FILE", file.to_str().expect("a path")),
         ("WORKERS", "2"),
         ("CACHE_TTL_MS", "50"),
+        ("DATABASE_CONNECTIONS", "4"),
     ];
     let service = start_ready(&login.url(outage.addr(), None), &settings);
     let known = targets(&data("tiny_requests.jsonl"), "tiny");
@@ -302,6 +310,9 @@ fn nothing_leaks_and_nothing_is_wrong_while_the_database_comes_and_goes() {
         }
     };
     let (_, most) = under_load(&all, None, |goes_on| wait(calibration, goes_on));
+    for asked in &mut all {
+        asked.before = Held::by(&asked.service);
+    }
     let period = if torture.is_some() {
         Duration::from_mins(1)
     } else {
