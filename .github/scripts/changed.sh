@@ -33,10 +33,11 @@ if touched '^(\.github/|\.ci/|rust-toolchain\.toml$)'; then
   exit 0
 fi
 answer() { if touched "$2"; then echo "$1=true"; else echo "$1=false"; fi; }
-rust='^(crates/|benches/|Cargo\.(toml|lock)$|\.cargo/|clippy\.toml$|deny\.toml$|rustfmt\.toml$|README\.md$)'
+rust='^(crates/|benches/|Cargo\.(toml|lock)$|\.cargo/|clippy\.toml$|deny\.toml$|rustfmt\.toml$|README\.md$|docs/openapi\.yaml$)'
 answer rust "$rust"
 answer images "$rust|^(docker/|\.dockerignore$)"
-answer charts '^(charts/|k8s/|crates/xtask/)'
+# Settings and metrics of the charts are compared with the table in the README and with the source.
+answer charts '^(charts/|k8s/|crates/|README\.md$)'
 # The tests of the manifests read these too: alerts link to sections, plans show prices, the README gives commands.
 answer cluster '^(eksctl/|k8s/|charts/|docker/|crates/|docs/operations\.md$|benches/prices\.toml$|README\.md$)'
 answer workflows '^(docker/|eksctl/|k8s/|crates/xtask/)'

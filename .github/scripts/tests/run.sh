@@ -69,11 +69,11 @@ repository() {
 
 changed() { "$scripts/changed.sh" main HEAD | tr '\n' ' '; }
 
-a_change_in_a_crate_leaves_the_charts_alone() {
+a_change_in_a_crate_touches_the_charts_that_name_its_settings() {
   repository
   echo two >crates/a/lib.rs
   git commit -qam change
-  same 'rust=true images=true charts=false cluster=true workflows=false ' "$(changed)"
+  same 'rust=true images=true charts=true cluster=true workflows=false ' "$(changed)"
 }
 
 a_change_in_the_docs_touches_nothing() {
@@ -108,6 +108,14 @@ a_change_of_the_pipeline_touches_everything() {
   git add .github
   git commit -qm change
   same 'rust=true images=true charts=true cluster=true workflows=true ' "$(changed)"
+}
+
+the_contract_is_compared_with_the_services() {
+  repository
+  echo two >docs/openapi.yaml
+  git add docs
+  git commit -qm change
+  has "$(changed)" 'rust=true'
 }
 
 what_the_base_got_meanwhile_does_not_count() {
@@ -520,6 +528,28 @@ images_are_named_in_small_letters() {
   same '' "$(grep -rnE 'github\.(repository|repository_owner) *}}' "$root/.github/workflows" | grep -v 'head.repo')"
 }
 
+# Steps of `cargo xtask test` that a workflow runs.
+steps() { sed -nE 's/.*cargo xtask test --only (.*)/\1/p' "$@" | tr ' ' '\n' | LC_ALL=C sort -u; }
+
+# What `cargo xtask test` runs by itself some workflow runs too, and the one check
+# that is required waits for every job of its workflow.
+every_step_runs_in_a_workflow_and_every_job_counts() {
+  local plan
+  plan=$(sed -nE '/let mut plan = vec!\[/,/\];/s/^ *Step::([A-Za-z]+),$/\L\1/p' "$root/crates/xtask/src/test.rs" | LC_ALL=C sort -u)
+  [ "$(wc -l <<<"$plan")" -gt 10 ]
+  same "$plan" "$(steps "$root"/.github/workflows/*.yml)"
+  # Those that take too long are the exception.
+  same engines "$(comm -23 <(echo "$plan") <(steps "$root"/.github/workflows/{ci,charts}.yml))"
+  same "$(sed -nE '/^jobs:/,$s/^  ([a-z]+):$/\1/p' "$root/.github/workflows/ci.yml" | grep -vx ci | LC_ALL=C sort)" \
+    "$(sed -nE 's/^    needs: \[(.*)\]$/\1/p' "$root/.github/workflows/ci.yml" | sed 's/, /\n/g' | LC_ALL=C sort)"
+}
+
+# A crate that has fuzz targets is fuzzed.
+every_fuzzed_crate_is_on_the_schedule() {
+  same "$(find "$root"/crates -maxdepth 2 -name fuzz -printf '%P\n' | cut -d / -f 1 | LC_ALL=C sort)" \
+    "$(sed -nE 's/^ *crate: \[(.*)\]$/\1/p' "$root/.github/workflows/audit.yml" | sed 's/, /\n/g')"
+}
+
 every_script_that_a_workflow_runs_is_there() {
   local script
   grep -rhoE '(\.github/scripts|docker|k8s|eksctl)/[a-z0-9/-]+\.sh' "$root/.github/workflows" "$root/.github/actions" | sort -u >scripts
@@ -533,7 +563,7 @@ every_script_that_a_workflow_runs_is_there() {
 
 for test in $(declare -F | sed 's/^declare -f //'); do
   case $test in
-    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster) ;;
+    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster | steps) ;;
     *) run_test "$test" ;;
   esac
 done
