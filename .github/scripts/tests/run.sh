@@ -262,6 +262,61 @@ LOADGEN
   has "$(tail -n 1 calls)" "--rate 2000 --duration 2m"
 }
 
+# --- packages.sh ------------------------------------------------------------------
+
+# A registry with the versions of one package, as `ID DAYS TAGS` lines on standard
+# input; the filter is the script's own.
+registry() {
+  local id days tags sep='' json='['
+  while read -r id days tags; do
+    json+="$sep{\"id\": $id, \"created_at\": \"$(date -u -d "-$days days" +%Y-%m-%dT%H:%M:%SZ)\", \"metadata\": {\"container\": {\"tags\": [$tags]}}}"
+    sep=,
+  done
+  echo "$json]" >versions.json
+  fake gh <<GH
+case "\$*" in
+  'api users/Some-One --jq .type') echo ${OWNER_TYPE:-User} ;;
+  *--method*) ;;
+  *tripod-tools/versions*) jq -r "\${@: -1}" "$PWD/versions.json" ;;
+  *) echo 'gh: Package not found. (HTTP 404)' >&2; exit 1 ;;
+esac
+GH
+}
+
+deleted() { sed -nE 's/^gh api --method DELETE (.*)$/\1/p' calls; }
+
+only_old_images_of_throw_away_runs_are_deleted() {
+  # 5 is a release as well, 6 has no tag, 7 only looks like one.
+  registry <<'VERSIONS'
+1 9 "e2e-100"
+2 6 "e2e-200"
+3 9 "1.2.3"
+4 30 "e2e-300", "e2e-301"
+5 30 "e2e-400", "1.2.4"
+6 30
+7 30 "e2e-x"
+VERSIONS
+  "$scripts/packages.sh" Some-One 7 >said
+  same "$(printf 'users/Some-One/packages/container/tripod-tools/versions/%s\n' 1 4)" "$(deleted)"
+  has "$(cat said)" 'tripod-tools: deleted e2e-300,e2e-301'
+}
+
+packages_of_an_organization_are_its_own() {
+  OWNER_TYPE=Organization registry <<<'1 9 "e2e-1"'
+  "$scripts/packages.sh" Some-One 7 >/dev/null
+  same orgs/Some-One/packages/container/tripod-tools/versions/1 "$(deleted)"
+}
+
+a_registry_that_cannot_be_asked_is_not_an_empty_one() {
+  fake gh <<'GH'
+case "$*" in *.type) echo User ;; *) echo 'HTTP 403: forbidden' >&2; exit 1 ;; esac
+GH
+  refused 1 "$scripts/packages.sh" Some-One 7
+  has "$said" 'tripod-qrcode: HTTP 403'
+  refused 64 "$scripts/packages.sh" Some-One 0
+  refused 64 "$scripts/packages.sh" 'a/b' 7
+}
+
 # --- release.sh -------------------------------------------------------------------
 
 release_tree() {
@@ -563,7 +618,7 @@ every_script_that_a_workflow_runs_is_there() {
 
 for test in $(declare -F | sed 's/^declare -f //'); do
   case $test in
-    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster | steps) ;;
+    run_test | fake | same | has | refused | repository | changed | ephemeral | ago | release_tree | release | archive | download | build | cluster | steps | registry | deleted) ;;
     *) run_test "$test" ;;
   esac
 done
