@@ -599,6 +599,13 @@ every_step_runs_in_a_workflow_and_every_job_counts() {
     "$(sed -nE 's/^    needs: \[(.*)\]$/\1/p' "$root/.github/workflows/ci.yml" | sed 's/, /\n/g' | LC_ALL=C sort)"
 }
 
+every_chart_of_a_release_is_attested() {
+  same "$(grep -L '^type: library' "$root"/charts/*/Chart.yaml | sed 's|/Chart.yaml$||; s|.*/||' | LC_ALL=C sort)" \
+    "$(sed -nE 's|^ *subject-name: .*/charts/([a-z]+)$|\1|p' "$root/.github/workflows/release.yml")"
+  same "$(sed -nE 's|^ *subject-name: .*/charts/([a-z]+)$|\1|p' "$root/.github/workflows/release.yml")" \
+    "$(sed -nE 's|^ *subject-digest: .*steps\.charts\.outputs\.([a-z]+) .*|\1|p' "$root/.github/workflows/release.yml")"
+}
+
 # A crate that has fuzz targets is fuzzed.
 every_fuzzed_crate_is_on_the_schedule() {
   same "$(find "$root"/crates -maxdepth 2 -name fuzz -printf '%P\n' | cut -d / -f 1 | LC_ALL=C sort)" \
