@@ -36,17 +36,21 @@ impl Peers {
             unpack_nginx(&folder).await?;
         }
         nginx.take_if(|nginx| !nginx.is_file());
+        let library = Path::new(GO_LIBRARIES).join(FASTHTTP);
         if install {
-            Needed {
+            let needed = Needed {
                 purpose: "the fasthttp peer",
                 programs: &["go"],
                 packages: &["golang-go", "golang-github-valyala-fasthttp-dev"],
+            };
+            // A host may have a compiler of its own, as runners of pipelines do, and not the library.
+            if library.is_dir() {
+                needed.ensure().await?;
+            } else {
+                needed.install(&["fasthttp"]).await?;
             }
-            .ensure()
-            .await?;
         }
-        let can_build =
-            child::find_program("go").is_some() && Path::new(GO_LIBRARIES).join(FASTHTTP).is_dir();
+        let can_build = child::find_program("go").is_some() && library.is_dir();
         let fasthttp = if can_build {
             Some(build_fasthttp(workspace, &folder).await?)
         } else {
