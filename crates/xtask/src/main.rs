@@ -45,6 +45,7 @@ mod tally;
 mod test;
 mod tools;
 mod torture;
+mod typos;
 mod up;
 mod workflows;
 mod workspace;

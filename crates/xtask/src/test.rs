@@ -18,7 +18,7 @@ use crate::tally::{SKIPPED, Tally};
 use crate::workspace::{Workspace, cargo};
 use crate::{
     EXIT_INTERRUPTED, charts, child, cluster, conformance, console, counts, deny, images, s3,
-    spark, workflows,
+    spark, typos, workflows,
 };
 
 /// How long building and running the comparison of engines may take.
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Also run the store tests against a real MySQL server (Debian hosts, as root; fetches it once)
     #[arg(long)]
     mysql: bool,
-    /// Leave out docs, dependency rules, counts, manifests, images, Spark and the database server; database tests skip
+    /// Leave out spelling, docs, dependency rules, counts, manifests, images, Spark and the database server; database tests skip
     #[arg(long, conflicts_with_all = ["only", "mysql"])]
     fast: bool,
     /// Run these steps only
@@ -49,6 +49,8 @@ pub(crate) struct Options {
 enum Step {
     /// Is everything formatted?
     Fmt,
+    /// Misspelt words
+    Typos,
     /// Lints, warnings denied
     Clippy,
     /// Do the docs build without warnings?
@@ -92,6 +94,7 @@ impl Options {
         }
         let mut plan = vec![
             Step::Fmt,
+            Step::Typos,
             Step::Clippy,
             Step::Doc,
             Step::Deny,
@@ -215,6 +218,7 @@ async fn run_step(step: Step, options: &Options, workspace: &Workspace) -> Resul
         Step::Fmt => {
             child::run(cargo().args(["fmt", "--all", "--check"]), "cargo fmt").await?;
         }
+        Step::Typos => typos::check(workspace).await?,
         Step::Clippy => {
             let mut clippy = cargo();
             clippy.args(["clippy", "--workspace", "--all-targets", "--locked"]);
@@ -383,7 +387,7 @@ mod tests {
 
     #[test]
     fn plans_what_was_asked_for() {
-        assert_eq!(options(&[]).plan().len(), 12);
+        assert_eq!(options(&[]).plan().len(), 13);
         assert_eq!(options(&["--mysql"]).plan().last(), Some(&Step::Mysql));
         assert_eq!(
             options(&["--fast"]).plan(),

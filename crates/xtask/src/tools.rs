@@ -81,6 +81,7 @@ impl Kit {
                 "kubernetes-validate",
                 "python3",
                 "shellcheck",
+                "typos",
                 "yamllint",
                 "zizmor",
             ],
