@@ -41,6 +41,11 @@
 {{- if lt (include "service.bytes" $v.resources.limits.memory | int64) 16777216 -}}
 {{- $wrong = append $wrong (printf "resources.limits.memory is %v, with which the service cannot start. Set at least 16Mi." $v.resources.limits.memory) -}}
 {{- end -}}
+{{- /* Some 15 KiB a connection, and what large heads, replies that wait and the service itself take. docs/reliability.md has the figures. */ -}}
+{{- $open := add (mul 15360 (int $v.maxConnections)) 50331648 -}}
+{{- if gt $open (include "service.bytes" $v.resources.limits.memory | int64) -}}
+{{- $wrong = append $wrong (printf "maxConnections (%d) at some 15 KiB each, and 48 Mi beside them, do not fit into resources.limits.memory (%v): pods would be killed by nothing but many clients. Lower the one or raise the other." (int $v.maxConnections) $v.resources.limits.memory) -}}
+{{- end -}}
 {{- $labels := include "service.labels" . | fromYaml -}}
 {{- $given := dict "podLabels" $v.podLabels "monitoring.labels" $v.monitoring.labels "monitoring.dashboardLabels" $v.monitoring.dashboardLabels -}}
 {{- range $name := keys $given | sortAlpha -}}

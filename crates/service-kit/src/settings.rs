@@ -62,7 +62,7 @@ const SEND_DEADLINE_MS: Setting = Setting::with_default(
 );
 const MAX_CONNECTIONS: Setting = Setting::with_default(
     "MAX_CONNECTIONS",
-    "16384",
+    "8192",
     "Open connections; more wait in the kernel's queue until one closes.",
 );
 const MAX_IN_FLIGHT: Setting = Setting::with_default(
