@@ -711,6 +711,20 @@ class ChartValues(unittest.TestCase):
         secret = next(document for document in documents if document["kind"] == "ExternalSecret")
         self.assertIn("tripod-main/database-reader", json.dumps(secret))
 
+    def test_jobs_of_the_pipeline_find_room_on_the_small_cluster(self):
+        config = yaml.safe_load((EKSCTL / "cluster-small.yaml").read_text(encoding="utf-8"))
+        load = next(group for group in config["managedNodeGroups"] if group["name"] == "load")
+        # A c8g.2xlarge has eight cores, of which the node takes some 100 m.
+        self.assertEqual(load["instanceType"], "c8g.2xlarge")
+        for name in ("cronjob.yaml", "load.yaml"):
+            for path, document in documents(K8S):
+                for _, pod in pods(document) if path.name == name else []:
+                    for taint in load["taints"]:
+                        self.assertIn({"key": taint["key"], "operator": "Equal", "value": taint["value"], "effect": taint["effect"]},
+                                      pod["tolerations"], name)
+                    cpu = pod["containers"][0]["resources"]["requests"]["cpu"]
+                    self.assertLessEqual(int(cpu), 7, name)
+
     def test_the_small_cluster_s_pods_fit_on_its_nodes(self):
         documents = self.installed_by_up("--small")
         self.check_pods(documents)
