@@ -3,6 +3,7 @@
 //! A corpus is made or read before the run, so that a run neither draws nor reads anything.
 
 pub mod blockchain;
+mod escape;
 pub mod file;
 pub mod qrcode;
 pub mod rows;

@@ -1,6 +1,6 @@
 //! Recorded requests: one target a line, then perhaps a tab and the expected body.
 //!
-//! In the body `\n`, `\r`, `\t` and `\\` stand for a line feed, a return, a tab and a backslash.
+//! In the body `\\ \t \n \r \0` stand for a backslash, a tab, a line feed, a return and a zero byte.
 //! A body whose first line is `TEAMID,AWSACCOUNT` stands for one with the team line of the target.
 //! Empty lines and lines that begin with `#` are skipped.
 
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::escape::unescape;
 use super::{Expect, Item};
 
 /// The first line of recorded bodies that stands for any team line.
@@ -67,24 +68,6 @@ fn parse_line(line: &str, unrecorded: &Expect) -> Result<Item> {
         target: target.to_owned(),
         expect,
     })
-}
-
-fn unescape(text: &str) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        out.push(match char {
-            '\\' => match chars.next() {
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('\\') => '\\',
-                _ => bail!("a backslash stands before n, r, t or another backslash"),
-            },
-            char => char,
-        });
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use twitter_core::rank::Scratch;
 use twitter_core::record::{Hashtags, Kind, Latest, OwnedPack, PackWriter, Row};
 use twitter_core::render::{respond, respond_unknown};
 
+use super::escape::unescape;
 use super::twitter::{self, Words};
 use super::{Expect, INVALID, Item, Recipe};
 use crate::random::Random;
@@ -255,26 +256,6 @@ impl Fields {
             latest: Latest::from_bits(number(texts, 13)?).context("latest is 0 to 7")?,
         })
     }
-}
-
-/// `\\ \t \n \r \0` stand for backslash, tab, newline, return and NUL.
-fn unescape(text: &str) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(char) = chars.next() {
-        out.push(match char {
-            '\\' => match chars.next() {
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('0') => '\0',
-                Some('\\') => '\\',
-                _ => bail!("a backslash stands before n, r, t, 0 or another backslash"),
-            },
-            char => char,
-        });
-    }
-    Ok(out)
 }
 
 #[cfg(test)]
