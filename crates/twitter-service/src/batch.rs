@@ -232,8 +232,12 @@ impl<D: Driver> Shared<D> {
     fn deadlines(&self) -> Deadlines {
         let mut deadlines = self.deadlines;
         // Others connect for as long as they may: so a database that is slow to greet is found, too.
-        if self.breaker.is_suspicious() && self.runners.get() >= self.pool.status().max_size {
-            deadlines.connect = deadlines.connect.min(PROBE_PATIENCE);
+        let is_last = self.runners.get() >= self.pool.status().max_size;
+        if is_last && let Some(patience) = self.breaker.patience() {
+            // Of one that was slow to greet the last time, nothing else is to be expected.
+            let usual = self.pool.manager().connecting_took();
+            let patience = patience.max(usual.saturating_mul(2));
+            deadlines.connect = deadlines.connect.min(patience);
         }
         deadlines
     }

@@ -23,6 +23,10 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 /// though the database is back.
 pub(crate) const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Of so many failures in a row, after one the query has all of its time for a new connection: a
+/// database that has become slow to greet is found by it, where there is one connection only.
+const PATIENT: u32 = 32;
+
 /// What a look-up may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -64,9 +68,11 @@ impl Breaker {
         Era(self.recoveries.get())
     }
 
-    /// Whether the last query failed.
-    pub(crate) fn is_suspicious(&self) -> bool {
-        self.failures.get() > 0
+    /// How long a query may wait for a new connection where no other is left to probe with; `None`
+    /// while there is no reason for haste.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let is_hasty = !self.failures.get().is_multiple_of(PATIENT);
+        is_hasty.then_some(PROBE_PATIENCE)
     }
 
     /// A query was answered. Says whether the database was sick until now.
@@ -105,9 +111,9 @@ mod tests {
         let now = Instant::now();
         for _ in 0..10 {
             assert!(!breaker.failed(breaker.era(), now), "one failure alone");
-            assert!(breaker.is_suspicious());
+            assert_eq!(breaker.patience(), Some(PROBE_PATIENCE));
             assert!(!breaker.succeeded());
-            assert!(!breaker.is_suspicious());
+            assert_eq!(breaker.patience(), None);
         }
         assert_eq!(breaker.admit(now), Admission::Usual);
         assert!(!breaker.failed(breaker.era(), now));
@@ -130,7 +136,17 @@ mod tests {
             assert!(!breaker.failed(before, now));
         }
         assert_eq!(breaker.admit(now), Admission::Usual);
-        assert!(!breaker.is_suspicious());
+        assert_eq!(breaker.patience(), None);
+    }
+
+    #[test]
+    fn every_now_and_then_a_query_may_connect_for_as_long_as_usual() {
+        let breaker = Breaker::default();
+        let patient = (0..10 * PATIENT).filter(|_| {
+            breaker.failed(breaker.era(), Instant::now());
+            breaker.patience().is_none()
+        });
+        assert_eq!(patient.count(), 10);
     }
 
     #[test]

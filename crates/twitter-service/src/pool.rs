@@ -4,6 +4,7 @@
 //! stream that the next query would take for its own.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool::managed::{self, Metrics, Object, Pool, RecycleError, RecycleResult};
@@ -25,6 +26,15 @@ const PING_DEADLINE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Manager<D> {
     driver: D,
+    /// How long opening the last connection took, in microseconds; 0 before the first.
+    connecting_took: AtomicU64,
+}
+
+impl<D> Manager<D> {
+    /// How long opening the last connection took; zero before the first.
+    pub(crate) fn connecting_took(&self) -> Duration {
+        Duration::from_micros(self.connecting_took.load(Ordering::Relaxed))
+    }
 }
 
 /// A connection with what is needed to judge it.
@@ -44,12 +54,15 @@ impl<D: Driver> managed::Manager for Manager<D> {
     type Error = StoreError;
 
     async fn create(&self) -> Result<Self::Type, StoreError> {
+        let begun = tokio::time::Instant::now();
         // Boxed: it is rare, and would make what is kept for every query four times as large.
         let connection = Box::pin(self.driver.connect()).await;
         let connection = connection.map_err(|error| match error {
             StoreError::Broken(why) | StoreError::Failed(why) => StoreError::NoConnection(why),
             other => other,
         })?;
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.connecting_took.store(micros, Ordering::Relaxed);
         let now = Instant::now();
         Ok(Pooled {
             connection,
@@ -85,7 +98,11 @@ pub(crate) fn new<D: Driver>(
     connections: usize,
     deadlines: Deadlines,
 ) -> Pool<Manager<D>> {
-    Pool::builder(Manager { driver })
+    let manager = Manager {
+        driver,
+        connecting_took: AtomicU64::new(0),
+    };
+    Pool::builder(manager)
         .max_size(connections.max(1))
         .wait_timeout(Some(deadlines.wait))
         .create_timeout(Some(deadlines.connect))

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use database_address::Address;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -24,13 +24,14 @@ const FAILS: u64 = 666;
 const LARGE: u64 = 1_000;
 
 /// Notes the keys of each query; one for first parts takes a permit, one for all parts its time.
-/// Connections that are begun while packets are lost never come about.
+/// Connections that are begun while packets are lost never come about, others after some time.
 #[derive(Clone, Debug)]
 struct Fake {
     asked: Arc<Mutex<Vec<Vec<u64>>>>,
     permits: Arc<Semaphore>,
     all_takes: Duration,
     loses: Arc<AtomicBool>,
+    greets_after: Arc<Mutex<Duration>>,
 }
 
 impl Fake {
@@ -40,6 +41,7 @@ impl Fake {
             permits: Arc::new(Semaphore::new(permits)),
             all_takes: Duration::ZERO,
             loses: Arc::default(),
+            greets_after: Arc::default(),
         }
     }
 
@@ -64,6 +66,8 @@ impl Driver for Fake {
         if self.loses.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        let greets_after = *self.greets_after.lock().unwrap();
+        tokio::time::sleep(greets_after).await;
         Ok(())
     }
 
@@ -190,7 +194,7 @@ async fn further_connections_come_only_when_whole_queries_wait() {
                 assert!(connections.contains(&busy), "{look_ups}: {busy}");
                 fake.permits.add_permits(1000);
             };
-            let (answers, ()) = futures_util::future::join(all, watch).await;
+            let (answers, ()) = join(all, watch).await;
             assert!(answers.iter().all(Result::is_ok));
         })
         .await;
@@ -202,8 +206,7 @@ async fn a_failed_query_fails_those_in_it_and_no_others() {
     let fake = Fake::new(1000);
     let batches = fake.batches(1);
     local(async {
-        let (failed, together) =
-            futures_util::future::join(batches.rows(FAILS), batches.rows(1)).await;
+        let (failed, together) = join(batches.rows(FAILS), batches.rows(1)).await;
         assert!(matches!(failed, Err(StoreError::Failed(_))));
         assert!(matches!(together, Err(StoreError::Failed(_))));
         assert!(batches.rows(1).await.is_ok());
@@ -296,7 +299,7 @@ async fn waiting_for_a_connection_and_for_an_answer_have_an_end() {
             let answer = batches.rows(2).await;
             (answer, started.elapsed())
         };
-        let (first, (second, waited)) = futures_util::future::join(batches.rows(1), late).await;
+        let (first, (second, waited)) = join(batches.rows(1), late).await;
         assert_eq!(
             first.err(),
             Some(StoreError::Timeout),
@@ -362,6 +365,41 @@ async fn a_database_that_is_back_is_found_however_few_the_connections_that_hang(
         });
         let took = took.await;
         assert!(took < Duration::from_millis(800), "{connections}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_slow_to_greet_is_found_back_by_a_single_connection() {
+    let deadlines = Deadlines {
+        wait: Duration::from_millis(500),
+        connect: Duration::from_secs(2),
+        query: Duration::from_secs(1),
+    };
+    let slow = Duration::from_millis(900);
+    // It was so before it was away, or has become so.
+    for (before, within) in [
+        (slow, Duration::from_millis(2_500)),
+        (Duration::ZERO, Duration::from_secs(30)),
+    ] {
+        let fake = Fake::new(1_000_000);
+        *fake.greets_after.lock().unwrap() = before;
+        let pool = pool::new(fake.clone(), 1, deadlines);
+        let batches = Batches::new(pool, MAX_KEYS, deadlines, WorkerDurations::default());
+        local(async {
+            assert!(batches.rows(2).await.is_ok());
+            fake.loses.store(true, Ordering::Relaxed);
+            // A query that fails costs its connection.
+            while batches.rows(FAILS).await.err() != Some(StoreError::Sick) {}
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            fake.loses.store(false, Ordering::Relaxed);
+            *fake.greets_after.lock().unwrap() = slow;
+            let back = Instant::now();
+            while batches.rows(2).await.is_err() {
+                assert!(back.elapsed() < within, "it was slow for {before:?} before");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 }
 
