@@ -367,20 +367,31 @@ fn options(address: &Address) -> Result<Options, StoreError> {
 macro_rules! first_parts {
     ($places:literal) => {
         concat!(
-            "SELECT user_id, part, pack FROM user_pack WHERE part = 0 AND user_id IN (",
+            "SELECT user_id, pack FROM user_pack WHERE part = 0 AND user_id IN (",
             $places,
             ")"
         )
     };
 }
 
-/// A statement for each of a few numbers of keys, so that a connection prepares six of them at most.
-const FIRST_PARTS: [(usize, &str); 6] = [
+/// A statement for each of a few numbers of keys, so that a connection prepares ten of them at most,
+/// and few places are filled up in vain: the database plans and sorts for each.
+const FIRST_PARTS: [(usize, &str); 10] = [
     (1, first_parts!("?")),
     (2, first_parts!("?,?")),
     (4, first_parts!("?,?,?,?")),
     (8, first_parts!("?,?,?,?,?,?,?,?")),
+    (12, first_parts!("?,?,?,?,?,?,?,?,?,?,?,?")),
     (16, first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?")),
+    (20, first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?")),
+    (
+        24,
+        first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
+    ),
+    (
+        28,
+        first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
+    ),
     (
         MAX_KEYS,
         first_parts!("?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"),
@@ -402,7 +413,7 @@ impl<'a> Wanted<'a> {
         let fits = FIRST_PARTS.iter().find(|(places, _)| keys.len() <= *places);
         let (places, text) = match only {
             Some(_) => (1, ALL_PARTS),
-            None => fits.copied().unwrap_or(FIRST_PARTS[5]),
+            None => fits.copied().unwrap_or(FIRST_PARTS[9]),
         };
         let last = keys.last().copied().or(only).into_iter().cycle();
         (text, keys.iter().copied().chain(last).take(places))
@@ -423,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_query_is_filled_up_with_its_last_key() {
-        for (keys, places) in [(1, 1), (2, 2), (3, 4), (5, 8), (17, 32), (32, 32)] {
+        for (keys, places) in [(1, 1), (2, 2), (3, 4), (5, 8), (17, 20), (32, 32)] {
             let keys: Vec<u64> = (1..=keys).collect();
             let (text, bound) = Wanted::FirstParts(&keys).statement();
             let bound: Vec<u64> = bound.collect();

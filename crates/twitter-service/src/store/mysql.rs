@@ -167,7 +167,10 @@ impl Driver for MySql {
         let (text, keys) = wanted.statement();
         let query = keys.fold(sqlx::query(text), Query::bind);
         let found = gather(query.fetch(&mut connection.connection), |row| {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+            Ok(match wanted {
+                Wanted::FirstParts(_) => (row.try_get(0)?, 0, row.try_get(1)?),
+                Wanted::All(_) => (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+            })
         });
         let found = found.await;
         found.map_err(|error| error_of(&connection.address, &error))

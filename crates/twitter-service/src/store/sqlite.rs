@@ -64,7 +64,11 @@ impl Driver for Sqlite {
         });
         let found = gather(query.fetch(connection), |row| {
             let user_id: i64 = row.try_get(0)?;
-            Ok((user_id.cast_unsigned(), row.try_get(1)?, row.try_get(2)?))
+            let user_id = user_id.cast_unsigned();
+            Ok(match wanted {
+                Wanted::FirstParts(_) => (user_id, 0, row.try_get(1)?),
+                Wanted::All(_) => (user_id, row.try_get(1)?, row.try_get(2)?),
+            })
         });
         found.await.map_err(|error| self.error(&error))
     }
