@@ -1,9 +1,10 @@
 //! Look-ups that wait at the same time share one query.
 //!
 //! A look-up joins a queue. A free connection takes whatever waits, up to a limit, asks for all of
-//! it in one query, hands the rows out and comes back for what has come meanwhile. There is no
-//! timer: alone, a look-up is asked for at once; the busier the database, the more share a query. A
-//! second round trip, parse and plan for each of them is what this saves, on both sides.
+//! it in one query, hands the rows out, lets those who wanted them go on, and comes back for what has
+//! come meanwhile. There is no timer: alone, a look-up is asked for at once; the busier the database,
+//! the more share a query. A second round trip, parse and plan for each of them is what this saves, on
+//! both sides.
 //!
 //! A pack that has more than its first part is asked for once more as a whole, in a query of its own:
 //! the others of its query have their answers by then, and it has its own deadlines.
@@ -211,6 +212,9 @@ impl<D: Driver> Shared<D> {
                     let _ = waiting.reply.send(Err(error.clone()));
                 }),
             }
+            // Those who have their answers now mostly make room for the next who ask: together with
+            // them the next query is half as large again, which is cheaper on both sides.
+            tokio::task::yield_now().await;
         }
     }
 

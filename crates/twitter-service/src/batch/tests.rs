@@ -151,6 +151,28 @@ async fn what_waits_together_is_asked_for_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_were_answered_share_the_next_query_with_who_came_meanwhile() {
+    let fake = Fake::new(0);
+    let batches = &fake.batches(1);
+    let twice = |user: u64| async move {
+        assert!(batches.rows(user).await.is_ok());
+        assert!(batches.rows(100 + user).await.is_ok());
+    };
+    let late = async {
+        settle().await;
+        let answer = batches.rows(99);
+        let permits = async {
+            settle().await;
+            fake.permits.add_permits(1000);
+        };
+        assert!(join(answer, permits).await.0.is_ok());
+    };
+    local(join(join_all((0..20).map(twice)), late)).await;
+    let sizes: Vec<usize> = fake.asked().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [20, 21]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn queries_are_not_shared_where_that_is_turned_off() {
     let fake = Fake::new(1000);
     let batches = fake.batches_of(1, 1);
