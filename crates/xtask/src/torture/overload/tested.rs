@@ -23,8 +23,6 @@ use crate::database::free_port;
 const SETTLING: u32 = 3;
 /// How long a client waits for a reply.
 const PATIENCE: &str = "1s";
-/// Part of a processor that a service bound by it has, in percent.
-const PROCESSOR_PERCENT: u32 = 20;
 
 /// What came of one rate.
 #[derive(Debug)]
@@ -93,10 +91,9 @@ impl Tested {
             .envs(settings.iter().copied())
             .stdout(output);
         let server = Server::listening(command, &program, address, "/readyz").await?;
-        let share = if subject.is_bound_by_processor() {
-            Some(Share::leave(SERVER_CORE, PROCESSOR_PERCENT).await?)
-        } else {
-            None
+        let share = match subject.processor_percent() {
+            Some(percent) => Some(Share::leave(SERVER_CORE, percent).await?),
+            None => None,
         };
         let scenario = match subject {
             Subject::Twitter => {
