@@ -413,7 +413,7 @@ impl<'a> Wanted<'a> {
         let fits = FIRST_PARTS.iter().find(|(places, _)| keys.len() <= *places);
         let (places, text) = match only {
             Some(_) => (1, ALL_PARTS),
-            None => fits.copied().unwrap_or(FIRST_PARTS[9]),
+            None => fits.copied().unwrap_or(FIRST_PARTS[FIRST_PARTS.len() - 1]),
         };
         let last = keys.last().copied().or(only).into_iter().cycle();
         (text, keys.iter().copied().chain(last).take(places))
