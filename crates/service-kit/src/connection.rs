@@ -22,7 +22,7 @@ const LET_WAIT: Duration = Duration::from_secs(1);
 
 /// Requests that one client is answered, when it has sent them at once, before others are looked at. hyper
 /// comes back to it as often, but its task would go first some sixty times before anybody looks at sockets.
-const BURST: u32 = 16;
+const BURST: u32 = 8;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

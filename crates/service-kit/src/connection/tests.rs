@@ -34,9 +34,9 @@ fn others_go_first_now_and_then_when_many_requests_come_at_once() {
         one.is_long_burst()
     };
     assert!(!come());
-    assert_eq!((0..40).filter(|_| come_with_it()).count(), 2);
+    assert_eq!((0..40).filter(|_| come_with_it()).count(), 4);
     assert!(!come());
-    assert!((0..15).all(|_| !come_with_it()), "most send fewer");
+    assert!((0..7).all(|_| !come_with_it()), "most send fewer");
     assert!((0..40).all(|_| !come()), "one after the other");
 }
 

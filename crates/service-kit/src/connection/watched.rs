@@ -1,15 +1,17 @@
 //! The socket of a connection: it tells the worker what goes in and out, waits for its turn, and hears
 //! its client out at the end.
 
+use std::future::Future as _;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::Sleep;
 
 use super::Activity;
@@ -25,6 +27,10 @@ const FAREWELL_BYTES: usize = 1 << 20;
 /// 8 KiB and doubles it.
 const USUAL_ROOM: usize = 16 * 1024;
 
+/// What one client may have read before others are looked at: to copy more from the kernel, and to look for
+/// the end of a head in it, takes longer than to answer most requests.
+const MUCH: usize = 8 * 1024;
+
 /// A socket that notes when a reply has gone out, and waits for its turn to read when the worker is
 /// saturated.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ pub(crate) struct Watched {
     /// Whether the client has said all it will say.
     is_at_end: bool,
     farewell: Option<Farewell>,
+    /// Whether the last read is to be the last one of this turn.
+    has_read_much: bool,
     /// The most room that the read buffer had.
     room: usize,
     /// What is kept because the socket did not take all of it.
@@ -52,6 +60,7 @@ impl Watched {
             has_hung_up: false,
             is_at_end: false,
             farewell: None,
+            has_read_much: false,
             room: USUAL_ROOM,
             unsent: 0,
         }
@@ -77,17 +86,28 @@ struct Farewell {
 }
 
 impl Watched {
+    /// Lets others go first, until sockets have been looked at, if much was read in one go.
+    fn poll_give_way(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.has_read_much) {
+            // Never ready at once.
+            return pin!(yield_now()).poll(context);
+        }
+        Poll::Ready(())
+    }
+
     /// Reads on, to no purpose but one: the kernel resets a connection that is closed with something
     /// unread, and the client may then lose the reply that tells it why. Ready when the client is through,
     /// or its time is over. Most are through before this.
     fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut discarded = [MaybeUninit::uninit(); 16 * 1024];
         while self.farewell.as_ref().is_none_or(|one| one.bytes > 0) {
+            ready!(self.poll_give_way(context));
             let mut buffer = ReadBuf::uninit(&mut discarded);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let farewell = self.farewell.get_or_insert_with(Farewell::new);
                     farewell.bytes = farewell.bytes.saturating_sub(buffer.filled().len());
+                    self.has_read_much = buffer.filled().len() >= MUCH;
                 }
                 Poll::Pending if self.farewell.is_some() || self.activity.has_more_to_say() => {
                     break;
@@ -126,6 +146,10 @@ impl AsyncRead for Watched {
                 }
             }
         }
+        // Of a head that is complete nobody asks for more.
+        if self.activity.is_reading.get() {
+            ready!(self.poll_give_way(context));
+        }
         let room = buffer.remaining();
         if room > self.room {
             self.room = room;
@@ -134,6 +158,7 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.remaining() < room {
             self.activity.is_reading.set(true);
+            self.has_read_much = room - buffer.remaining() >= MUCH;
         } else if read.is_ready() {
             self.is_at_end = true;
         }
@@ -187,5 +212,66 @@ impl AsyncWrite for Watched {
             return Poll::Ready(Ok(()));
         }
         self.poll_farewell(context).map(Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::connection::Connections;
+    use crate::metrics::Metrics;
+    use crate::turnstile::PauseMetrics;
+
+    /// A socket of the server's, with so many bytes to read.
+    async fn sent(bytes: usize) -> (TcpStream, Watched) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(&vec![b'x'; bytes]).await.unwrap();
+        while stream.peek(&mut vec![0; bytes]).await.unwrap() < bytes {
+            yield_now().await;
+        }
+        let (_, activity) = Connections::default().enter();
+        let pauses = PauseMetrics::new(&Metrics::new("test", 1));
+        let turnstile = Rc::new(Turnstile::new(&pauses, 0));
+        (client, Watched::new(stream, activity, turnstile))
+    }
+
+    /// What a read gives in this turn.
+    async fn read(watched: &mut Watched) -> Option<usize> {
+        let mut bytes = [0; MUCH];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        poll_fn(|context| {
+            let read = Pin::new(&mut *watched).poll_read(context, &mut buffer);
+            Poll::Ready(matches!(read, Poll::Ready(Ok(()))).then_some(buffer.filled().len()))
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn others_go_first_after_each_large_part_of_a_head() {
+        let (_client, mut watched) = sent(3 * MUCH).await;
+        assert_eq!(read(&mut watched).await, Some(MUCH));
+        assert_eq!(read(&mut watched).await, None);
+        assert_eq!(read(&mut watched).await, Some(MUCH));
+        assert_eq!(read(&mut watched).await, None);
+        assert_eq!(read(&mut watched).await, Some(MUCH));
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_first_when_a_head_is_complete_or_small() {
+        let (_client, mut watched) = sent(MUCH + 2).await;
+        assert_eq!(read(&mut watched).await, Some(MUCH));
+        watched.activity.begin(std::time::Instant::now());
+        assert_eq!(read(&mut watched).await, Some(2));
+        let (_client, mut watched) = sent(MUCH - 1).await;
+        assert_eq!(read(&mut watched).await, Some(MUCH - 1));
+        assert!(!watched.has_read_much);
     }
 }

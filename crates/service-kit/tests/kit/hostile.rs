@@ -1,19 +1,18 @@
 //! Clients that mean no good: each gets the contract's answer or a clean 4xx, and nobody else
 //! notices.
 
+mod beside;
+
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use service_kit::testing::{Answer, Connection, PATIENCE, Running, Signal, wait_until};
 
+use self::beside::connections;
 use crate::support::start;
 
 const OK: &[u8] = b"GET /ok HTTP/1.1\r\nHost: test\r\n\r\n";
 const HALF: &[u8] = b"GET /ok HTTP/1.1\r\nHo";
-
-/// Set to the number of hostile connections by `cargo xtask torture hostile`.
-const CONNECTIONS: &str = "TRIPOD_TORTURE_CONNECTIONS";
 
 /// Sends bytes, ends its side and gives the status of each reply until the peer closes.
 fn statuses(connection: &mut Connection, bytes: &[u8]) -> Vec<u16> {
@@ -27,67 +26,6 @@ fn statuses(connection: &mut Connection, bytes: &[u8]) -> Vec<u16> {
         statuses.push(answer.status);
     }
     statuses
-}
-
-/// 5,000 in `cargo xtask torture hostile`; the suite makes do with what any limit of open files allows.
-fn connections() -> usize {
-    let count = std::env::var(CONNECTIONS).ok();
-    count.map_or(700, |text| text.parse().expect("a number"))
-}
-
-/// A good client beside others takes no more than twice what it does alone. In the suite a test must bear a
-/// busy machine; in the torture it is tried again, because what else runs here makes a time longer, never
-/// shorter.
-fn assert_undisturbed(service: &Running, quiet: Duration, others: &str) {
-    let (times, slack, tries) = if std::env::var_os(CONNECTIONS).is_some() {
-        (2, Duration::from_millis(5), 10)
-    } else {
-        (20, Duration::from_secs(1), 1)
-    };
-    let is_undisturbed = (0..tries).any(|_| {
-        let beside = high_quantile(service);
-        eprintln!("p99 of good clients: {quiet:?} alone, {beside:?} beside {others}");
-        beside <= quiet * times + slack
-    });
-    assert!(is_undisturbed, "beside {others}");
-}
-
-/// What 99 of 100 requests on one connection take at most.
-fn high_quantile(service: &Running) -> Duration {
-    let mut connection = service.connect();
-    let mut times: Vec<_> = (0..1_000)
-        .map(|_| {
-            let started = Instant::now();
-            assert_eq!(connection.get("/ok").status, 200);
-            started.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[990]
-}
-
-#[test]
-fn slow_heads_hold_nobody_up() {
-    let service = start(&[("WORKERS", "1")]);
-    let quiet = high_quantile(&service);
-    let count = connections();
-    let mut slow: Vec<_> = (0..count)
-        .map(|_| {
-            let mut connection = service.connect();
-            connection.send(HALF);
-            connection
-        })
-        .collect();
-    let mut good = service.connect();
-    for _ in 0..100 {
-        assert_eq!(good.get("/ok").status, 200);
-        assert_eq!(service.get("/ok").status, 200);
-    }
-    assert_undisturbed(&service, quiet, &format!("{count} half heads"));
-    for connection in slow.iter_mut().step_by(97) {
-        connection.send(b"st: test\r\n\r\n");
-        assert_eq!(connection.reply().unwrap().status, 200);
-    }
 }
 
 #[test]
@@ -212,62 +150,6 @@ fn a_burst_of_a_thousand_is_answered_in_order_also_to_one_that_reads_late() {
             assert_eq!(connection.reply().unwrap().status, expected);
         }
     }
-}
-
-/// Lets one client do something again and again, and a good one ask beside it.
-fn beside(what: &str, hostile: impl Fn(&Running) + Sync) {
-    let service = start(&[("WORKERS", "1")]);
-    let quiet = high_quantile(&service);
-    let (is_over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        let _ending = Ending(&is_over);
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                hostile(&service);
-                rounds.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        wait_until("it has begun", || rounds.load(Ordering::Relaxed) > 0);
-        assert_undisturbed(&service, quiet, what);
-    });
-}
-
-/// Says that it is over also when a check fails: a scope waits for its threads.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-#[test]
-fn bursts_of_a_thousand_hold_nobody_up() {
-    let burst = OK.repeat(1_000);
-    beside("bursts of 1,000", |service| {
-        let mut connection = service.connect();
-        connection.send(&burst);
-        assert!((0..1_000).all(|_| connection.reply().unwrap().status == 200));
-    });
-}
-
-#[test]
-fn bodies_that_nobody_reads_hold_nobody_up() {
-    let head = "GET /ok HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n";
-    let request = format!("{head}{}", "x".repeat(1_000_000));
-    beside("bodies of 1 MB", |service| {
-        let (answers, _) = talk(service, request.as_bytes());
-        assert_eq!(answers[0].status, 200);
-    });
-}
-
-#[test]
-fn heads_that_are_too_long_hold_nobody_up() {
-    let head = format!("GET /ok HTTP/1.1\r\nX: {}", "x".repeat(1_000_000));
-    beside("heads of 1 MB", |service| {
-        let (answers, _) = talk(service, head.as_bytes());
-        assert_eq!(answers[0].status, 431);
-    });
 }
 
 #[test]
@@ -480,7 +362,11 @@ fn talk(service: &Running, bytes: &[u8]) -> (Vec<Answer>, bool) {
     let mut connection = service.connect();
     let sender = connection.sender();
     std::thread::scope(|scope| {
-        scope.spawn(move || (&sender).write_all(bytes));
+        // Not all at once: the kernel lets nobody else on this processor while it takes a megabyte.
+        scope.spawn(move || {
+            let mut pieces = bytes.chunks(4096);
+            pieces.try_for_each(|piece| (&sender).write_all(piece))
+        });
         let mut answers = Vec::new();
         loop {
             match connection.reply() {
