@@ -398,7 +398,13 @@ fn an_interrupt_counts_what_was_due_and_not_yet_sent() {
     let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     // A hundred became due behind the one that is never answered.
     assert!(report["cut"].as_u64().unwrap() > 20, "{}", report["cut"]);
-    assert_eq!(output.status.code(), Some(1), "not one request ended");
+    // On a machine that has no time for the tool, that is what it says.
+    let expected = if report["valid"] == true { 1 } else { 3 };
+    assert_eq!(
+        output.status.code(),
+        Some(expected),
+        "not one request ended"
+    );
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(out.contains("FAILED: not one request ended"), "{out}");
     std::fs::remove_file(&file).unwrap();

@@ -96,8 +96,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 async fn measure_and_write(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::locate().await?;
     if options.render {
-        let results = results::read_newest(&workspace.root.join(RESULTS))?;
-        page::write(&workspace.root, &results)?;
+        page::write(&workspace.root)?;
         return Ok(ExitCode::SUCCESS);
     }
     let host = host::describe().await;
@@ -163,7 +162,7 @@ async fn measure_and_write(options: &Options) -> Result<ExitCode> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     console::header(&format!("wrote {}", workspace.display(&file)));
     if !options.no_page {
-        page::write(&workspace.root, &results)?;
+        page::write(&workspace.root)?;
     }
     print!("\n{}", page::closing_table(&results));
     if !failed.is_empty() {

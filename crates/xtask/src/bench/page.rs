@@ -1,4 +1,4 @@
-//! `docs/performance.md` from a file of results.
+//! `docs/performance.md` from the newest results, with those of other machines beside them.
 //!
 //! What no measurement knows is kept by hand in `docs/performance/`: how it is measured
 //! (`method.md`), what was tried and paid (`helpful.md`) or did not (`unhelpful.md`).
@@ -11,8 +11,10 @@ use anyhow::{Context, Result};
 use cost_model::Service;
 use serde_json::Value;
 
+use super::RESULTS;
 use super::cost;
 use super::plot;
+use super::results;
 use super::targets::{TARGETS, Target, Verdict};
 use crate::console;
 
@@ -21,8 +23,8 @@ const PAGE: &str = "docs/performance.md";
 const FOLDER: &str = "docs/performance";
 
 /// Writes the page and its plots.
-pub(super) fn write(root: &Path, results: &Value) -> Result<()> {
-    for (name, text) in files(root, results)? {
+pub(super) fn write(root: &Path) -> Result<()> {
+    for (name, text) in files(root, &results::read_newest(&root.join(RESULTS))?)? {
         let file = root.join(&name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -30,8 +32,9 @@ pub(super) fn write(root: &Path, results: &Value) -> Result<()> {
     Ok(())
 }
 
-/// All files with their names relative to the workspace.
-fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
+/// All files with their names relative to the workspace, from the results of one or more machines.
+fn files(root: &Path, machines: &[Value]) -> Result<Vec<(String, String)>> {
+    let (results, others) = machines.split_first().context("nothing was measured")?;
     let kept = |name: &str| {
         let file = root.join(FOLDER).join(name);
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
@@ -44,6 +47,10 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     page.push_str(&host(results));
     page.push_str("\n## Targets\n\n");
     page.push_str(&target_table(results));
+    if !others.is_empty() {
+        page.push_str("\n### On other machines\n\n");
+        page.push_str(&machine_table(results, others));
+    }
     page.push_str("\n## Servers\n\n");
     page.push_str(&series_table(results));
     page.push_str("\nWhen each row was measured, and what else the machine did:\n\n");
@@ -73,6 +80,17 @@ fn files(root: &Path, results: &Value) -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
+/// When the rows were measured.
+fn date(results: &Value) -> String {
+    let rows = results["rows"].as_object().into_iter().flatten();
+    let dates = rows.filter_map(|(_, row)| row["measured"]["date"].as_str());
+    match (dates.clone().min(), dates.max()) {
+        (Some(first), Some(last)) if first == last => first.to_owned(),
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        _ => "on an unknown day".to_owned(),
+    }
+}
+
 /// What it ran on, and whether others did so too.
 fn host(results: &Value) -> String {
     let host = &results["host"];
@@ -82,12 +100,6 @@ fn host(results: &Value) -> String {
         _ => "without SHA instructions",
     };
     let rows = || results["rows"].as_object().into_iter().flatten();
-    let dates = || rows().filter_map(|(_, row)| row["measured"]["date"].as_str());
-    let date = match (dates().min(), dates().max()) {
-        (Some(first), Some(last)) if first == last => first.to_owned(),
-        (Some(first), Some(last)) => format!("{first} to {last}"),
-        _ => "on an unknown day".to_owned(),
-    };
     // The load average is read before anything is built or measured.
     let load = |row: &Value| row["measured"]["load_before"].as_f64();
     let shared = match rows().filter_map(|(_, row)| load(row)).reduce(f64::max) {
@@ -97,8 +109,9 @@ fn host(results: &Value) -> String {
         _ => String::new(),
     };
     format!(
-        "Measured {date} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}{shared}. Absolute figures are of this \
+        "Measured {} on {} x {} ({}, {sha}), {} MB, {}, Linux {}, {}{shared}. Absolute figures are of this \
          machine in this hour; **ratios are what counts**. To measure anew: `cargo xtask bench --install-peers`.\n",
+        date(results),
         number(&host["processors"]),
         text("processor"),
         text("arch"),
@@ -146,6 +159,33 @@ fn target_table(results: &Value) -> String {
             measured(target, results),
             target.verdict(results).text(),
         );
+    }
+    table
+}
+
+/// The targets' figures on each machine, as the programs were on that day.
+fn machine_table(results: &Value, others: &[Value]) -> String {
+    let machines = || std::iter::once(results).chain(others);
+    let mut table =
+        String::from("The newest of each, with the programs of that day.\n\n| what | target |");
+    for machine in machines() {
+        let processor = machine["host"]["processor"].as_str();
+        let _ = write!(
+            table,
+            " {}, {} |",
+            processor.unwrap_or("unknown"),
+            date(machine)
+        );
+    }
+    table.push_str("\n| --- | --- |");
+    table.push_str(&" --- |".repeat(1 + others.len()));
+    table.push('\n');
+    for target in TARGETS {
+        let _ = write!(table, "| {} | {} |", target.meaning, target.limit.text());
+        for machine in machines() {
+            let _ = write!(table, " {} |", measured(target, machine));
+        }
+        table.push('\n');
     }
     table
 }
@@ -212,13 +252,12 @@ mod tests {
     #[test]
     fn the_page_is_what_the_newest_results_give() {
         let root = root();
-        if !root.join(crate::bench::RESULTS).exists() {
+        if !root.join(RESULTS).exists() {
             // Nothing was measured for the repository yet, so there must be no page either.
             assert!(!root.join(PAGE).exists(), "{PAGE} has no results");
             return;
         }
-        let results =
-            crate::bench::results::read_newest(&root.join(crate::bench::RESULTS)).unwrap();
+        let results = results::read_newest(&root.join(RESULTS)).unwrap();
         for (name, text) in files(&root, &results).unwrap() {
             let kept = fs::read_to_string(root.join(&name)).unwrap();
             assert_eq!(kept, text, "{name}: run `cargo xtask bench --render`");
@@ -227,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_part_of_the_rows_does_not_replace_the_rates() {
-        let files = files(&root(), &Value::Null).unwrap();
+        let files = files(&root(), &[Value::Null]).unwrap();
         assert!(files.iter().all(|(name, _)| name != cost::RATES));
     }
 
@@ -259,6 +298,24 @@ mod tests {
             head.contains("shared host**, whose load average was up to 4 before"),
             "{head}"
         );
+    }
+
+    #[test]
+    fn other_machines_stand_beside_the_newest() {
+        let machine = |name: &str, ratio: f64| {
+            serde_json::json!({
+                "host": { "processor": name },
+                "rows": { "kit": { "figures": { "kit / raw": ratio }, "measured": { "date": "2026-01-01" } } },
+            })
+        };
+        let table = machine_table(&machine("a", 1.1), &[machine("b", 1.3)]);
+        for expected in [
+            "| what | target | a, 2026-01-01 | b, 2026-01-01 |\n| --- | --- | --- | --- |\n",
+            "| <= 1.17 | 1.10 | 1.30 |\n",
+            "| <= 32 | - | - |\n",
+        ] {
+            assert!(table.contains(expected), "{table}");
+        }
     }
 
     #[test]

@@ -73,20 +73,38 @@ pub(super) fn add_inputs(results: &mut Value, inputs: Value) {
     }
 }
 
-/// The results whose file name is the last: names begin with the date.
-pub(super) fn read_newest(folder: &Path) -> Result<Value> {
+/// The newest results of each processor, the newest of all first: names of files begin with the date.
+///
+/// # Errors
+///
+/// When there are none, or one of them is garbled.
+pub(super) fn read_newest(folder: &Path) -> Result<Vec<Value>> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("no results in {}", folder.display()))?;
-    let newest = entries
+    let mut files: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "json")
         })
-        .max();
-    let newest = newest.with_context(|| format!("no results in {}", folder.display()))?;
-    let text = fs::read(&newest).with_context(|| format!("cannot read {}", newest.display()))?;
-    parse(&text).with_context(|| format!("{} is garbled", newest.display()))
+        .collect();
+    files.sort();
+    let mut newest: Vec<Value> = Vec::new();
+    for file in files.iter().rev() {
+        let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let results = parse(&text).with_context(|| format!("{} is garbled", file.display()))?;
+        let processor = |results: &Value| results["host"]["processor"].clone();
+        if !newest
+            .iter()
+            .any(|newer| processor(newer) == processor(&results))
+        {
+            newest.push(results);
+        }
+    }
+    if newest.is_empty() {
+        bail!("no results in {}", folder.display());
+    }
+    Ok(newest)
 }
 
 /// Reads a file of any version.
@@ -193,6 +211,26 @@ mod tests {
         fs::write(&file, "{").unwrap();
         assert!(to_add_to(&file, &host()).is_err());
         fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn of_each_processor_the_newest_are_read() {
+        let folder = file("hosts");
+        fs::create_dir_all(&folder).unwrap();
+        assert!(read_newest(&folder).is_err());
+        for (name, processor) in [
+            ("2026-01-01-a", "a"),
+            ("2026-01-02-b", "b"),
+            ("2026-01-03-a", "a"),
+        ] {
+            let mut results = new(&json!({ "processor": processor }));
+            results["inputs"]["name"] = json!(name);
+            fs::write(folder.join(format!("{name}.json")), results.to_string()).unwrap();
+        }
+        let found = read_newest(&folder).unwrap();
+        let names: Vec<_> = found.iter().map(|found| &found["inputs"]["name"]).collect();
+        assert_eq!(names, ["2026-01-03-a", "2026-01-02-b"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::share::Share;
-use super::{Subject, Torture};
+use super::{RECOVERY, Subject, Torture};
 use crate::bench;
 use crate::bench::server::{LOAD_CORE, SERVER_CORE, Server, pinned};
 use crate::database::free_port;
@@ -34,7 +34,6 @@ pub(super) struct Point {
     pub(super) most: f64,
     /// Refusals a second.
     pub(super) refused: f64,
-    pub(super) p99_ms: f64,
     pub(super) admin: AdminTimes,
     /// Processors that the service used.
     pub(super) busy: f64,
@@ -158,16 +157,30 @@ impl Tested {
         };
         let busy = (self.server.cpu_seconds()? - busy) / begun.elapsed().as_secs_f64();
         let (good, refused) = rates(&report, seconds)?;
-        let p99 = bench::percentile(&report["total"]["service"], 99.0);
         Ok(Point {
             multiple: load.multiple,
             good,
             most: load.rate / load.multiple,
             refused,
-            p99_ms: p99.context("loadgen's report lacks a percentile")?,
             admin,
             busy,
         })
+    }
+
+    /// The 99th percentile of each window of a quiet load, in milliseconds since requests were due. The
+    /// first begins [`RECOVERY`] after its begin, and each is as long.
+    pub(super) async fn quiet(
+        &self,
+        rate: f64,
+        connections: u32,
+        windows: usize,
+    ) -> Result<Vec<f64>> {
+        let mut command = self.loadgen(PATIENCE)?;
+        let stages = vec![format!("{rate:.0}:{RECOVERY}s"); 1 + windows];
+        command
+            .args(["--stages", &stages.join(",")])
+            .args(["--connections", &connections.to_string()]);
+        quiet_windows(&self.reported(command).await?)
     }
 
     fn loadgen(&self, patience: &str) -> Result<Command> {
@@ -201,6 +214,14 @@ fn refusals_ms(log: &str) -> Vec<f64> {
         .collect();
     times.sort_by(f64::total_cmp);
     times
+}
+
+fn quiet_windows(report: &Value) -> Result<Vec<f64>> {
+    let stages = report["stages"].as_array();
+    let stages = stages.context("loadgen's report has no stages")?.iter();
+    let p99 = |stage: &Value| bench::percentile(&stage["response"], 99.0);
+    let windows = stages.skip(1).map(p99).collect::<Option<_>>();
+    windows.context("a stage of loadgen's report lacks a percentile")
 }
 
 /// Right replies and refusals a second, between the first seconds and the end of the sending.
@@ -277,6 +298,14 @@ mod tests {
         });
         assert_eq!(rates(&report, 5).unwrap(), (90.0, 10.0));
         assert!(rates(&json!({}), 3).is_err());
+    }
+
+    #[test]
+    fn windows_begin_when_connections_are_open() {
+        let stage = |p99: f64| json!({ "response": { "percentiles": [[99.0, p99]] } });
+        let report = json!({ "stages": [stage(90.0), stage(4.0), stage(5.0)] });
+        assert_eq!(quiet_windows(&report).unwrap(), [4.0, 5.0]);
+        assert!(quiet_windows(&json!({})).is_err());
     }
 
     #[test]
